@@ -1,0 +1,74 @@
+# Two commands: `make demo` serves the bundled shop, `make test` runs everything that CI runs.
+# Every CI job is a target of its own below. Build results and the Python environment live outside the clone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/portcullis
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+PRODUCT := target/release/portcullis
+PYTHON := $(CACHE)/python/bin/python
+CASES := tests/cases
+JOBS ?= 2
+
+.PHONY: help demo test fmt lint unit walls scripts release docs generated catalogue catalogue-raw bench toolchain python
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: release ## build, then serve examples/shop with embedded echo backends
+	exec $(PRODUCT) demo
+
+test: fmt lint unit walls scripts release generated catalogue catalogue-raw ## everything
+
+# cargo fmt does not follow modules that a macro declares, as the annotation groups are.
+fmt: toolchain ## formatting
+	cargo fmt --all --check
+	find controller/translate/src/annotations -name '*.rs' -exec rustfmt --edition 2024 --check {} +
+
+lint: toolchain ## clippy and rustdoc, warnings are errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+# The whole-process tests of the package tests/ start the binary that the first line builds.
+unit: toolchain ## unit, golden, property and whole-process tests
+	cargo build --package portcullis --locked
+	cargo test --workspace --locked
+
+walls: toolchain ## what each crate may not depend on
+	tests/tools/walls
+
+scripts: python ## tests of the scripts around the catalogue
+	$(PYTHON) $(CASES)/test_check.py
+
+release: toolchain ## the release binary, as target/release/portcullis
+	cargo build --release --package portcullis --locked
+	@built="$$CARGO_TARGET_DIR/release/portcullis"; mkdir -p $(dir $(PRODUCT)); \
+	[ "$$built" -ef $(PRODUCT) ] || ln -f "$$built" $(PRODUCT) 2>/dev/null || cp -f "$$built" $(PRODUCT)
+
+docs: release ## write the generated reference, deploy/docs/annotations.md
+	$(PRODUCT) docs annotations >deploy/docs/annotations.md
+
+generated: release ## generated files are current
+	@$(PRODUCT) docs annotations | diff deploy/docs/annotations.md - || \
+	{ echo "deploy/docs/annotations.md is not what the program writes: make docs" >&2; exit 1; }
+
+catalogue: release python ## behaviour catalogue; CASE="area id glob" plays some
+	$(PYTHON) $(CASES)/check $(PRODUCT) --jobs $(JOBS) $(CASE)
+
+catalogue-raw: release python ## byte-exact HTTP/1 cases; CASE="group id" plays some
+	$(PYTHON) $(CASES)/check $(PRODUCT) --raw $(CASE)
+
+bench: toolchain ## micro-benchmarks; they report and never fail
+	cargo bench --package portcullis-benches --locked
+
+toolchain:
+	@tests/tools/toolchain
+
+python:
+	@tests/tools/python-env $(CACHE)/python $(CASES)/requirements.txt

@@ -1,0 +1,74 @@
+//! `portcullis docs`: references made from the definitions that the program itself reads.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use portcullis_translate::{Config, annotations};
+
+use super::flags::{Effect, FLAGS, Kind, SECTIONS};
+use super::output;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// What to print, as Markdown.
+    #[arg(value_enum)]
+    about: About,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum About {
+    /// Annotations of Ingresses.
+    Annotations,
+    /// Keys of the controller's ConfigMap.
+    Configmap,
+    /// Flags of `serve`.
+    Flags,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    output::print(&match arguments.about {
+        About::Annotations => annotations::render_markdown(),
+        About::Configmap => Config::render_markdown(),
+        About::Flags => flags(),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn flags() -> String {
+    let mut text = String::from(
+        "# Flags\n\nNames and defaults are those of ingress-nginx; values are given as `--flag=value` or `--flag value`, switches as \
+         `--flag`, `--flag=true` or `--flag=false`. A flag that has no effect is accepted, and said to have none.\n",
+    );
+    for section in SECTIONS {
+        let _infallible = write!(
+            text,
+            "\n## {section}\n\n| Flag | Value | Default | In force | What it does |\n| --- | --- | --- | --- | --- |\n"
+        );
+        for flag in FLAGS.iter().filter(|flag| flag.section == *section) {
+            let default = if flag.default.is_empty() { "–".to_owned() } else { format!("`{}`", flag.default) };
+            let value = if flag.kind == Kind::Switch { "" } else { flag.kind.metavariable() };
+            let effect = match flag.effect {
+                Effect::InForce => "yes".to_owned(),
+                Effect::NotYet => "not yet".to_owned(),
+                Effect::Nothing(why) => format!("no: {why}"),
+            };
+            let _infallible = writeln!(text, "| `--{}` | {value} | {default} | {effect} | {} |", flag.name, flag.doc);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_is_in_the_reference() {
+        let text = flags();
+        for flag in FLAGS {
+            assert!(text.contains(&format!("\n| `--{}` |", flag.name)), "{}", flag.name);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The flags of `serve`: those of ingress-nginx by the same names, and a few of our own, from one table.
+//!
+//! Parser, documentation and the findings about flags without effect all read [`table::FLAGS`].
+
+mod table;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use portcullis_translate::{Finding, ObjectRef, Severity};
+pub(super) use table::{FLAGS, SECTIONS};
+pub(super) use value::{Kind, endpoint, nameserver, namespaced_name, switch};
+
+/// One flag.
+#[derive(Debug)]
+pub(super) struct Flag {
+    /// Name without dashes.
+    pub(super) name: &'static str,
+    /// Heading under which it is listed.
+    pub(super) section: &'static str,
+    /// What values it takes.
+    pub(super) kind: Kind,
+    /// Value where it is not given, as it would be written.
+    pub(super) default: &'static str,
+    /// Whether it does something.
+    pub(super) effect: Effect,
+    /// What it is for.
+    pub(super) doc: &'static str,
+}
+
+/// Whether a flag does something.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Effect {
+    /// It does what it says.
+    InForce,
+    /// Accepted; what it asks for is not built yet.
+    NotYet,
+    /// Accepted; there is nothing to do for this reason.
+    Nothing(&'static str),
+}
+
+/// The other spelling of klog's names.
+fn alias(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "legacy_stderr_threshold_behavior" => "legacy-stderr-threshold-behavior",
+        "log_backtrace_at" => "log-backtrace-at",
+        "log_dir" => "log-dir",
+        "log_file" => "log-file",
+        "log_file_max_size" => "log-file-max-size",
+        "add_dir_header" => "add-dir-header",
+        "one_output" => "one-output",
+        "skip_headers" => "skip-headers",
+        "skip_log_headers" => "skip-log-headers",
+        _ => return None,
+    })
+}
+
+fn add_to(command: Command, hidden: bool) -> Command {
+    FLAGS.iter().fold(command.args_override_self(true), |command, flag| command.arg(argument(flag).hide(hidden)))
+}
+
+fn argument(flag: &'static Flag) -> Arg {
+    let kind = flag.kind;
+    let argument = Arg::new(flag.name)
+        .long(flag.name)
+        .aliases(alias(flag.name))
+        .help_heading(flag.section)
+        .help(help(flag))
+        .value_name(kind.metavariable())
+        .value_parser(move |text: &str| kind.check(text).map(|()| text.to_owned()));
+    let argument = match flag.name {
+        "v" => argument.short('v'),
+        _ => argument,
+    };
+    match kind {
+        // As in GNU style, the next argument is never the value of a switch.
+        Kind::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Kind::Endpoint => argument.action(ArgAction::Append),
+        _ => argument,
+    }
+}
+
+fn help(flag: &Flag) -> String {
+    let default = if flag.default.is_empty() { String::new() } else { format!(" [default: {}]", flag.default) };
+    let effect = match flag.effect {
+        Effect::InForce => "",
+        Effect::NotYet => " (no effect yet)",
+        Effect::Nothing(_) => " (no effect)",
+    };
+    format!("{}{default}{effect}", flag.doc)
+}
+
+/// The flags that were given. Every value has passed the check of its kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FlagSet {
+    given: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl clap::FromArgMatches for FlagSet {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self::from_matches(matches))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_matches(matches);
+        Ok(())
+    }
+}
+
+impl clap::Args for FlagSet {
+    fn augment_args(command: Command) -> Command {
+        add_to(command, false)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        add_to(command, false)
+    }
+}
+
+/// The same flags, left out of the help: for commands that accept those of `serve`, so that one can paste them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HiddenFlags(pub(super) FlagSet);
+
+impl clap::FromArgMatches for HiddenFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(FlagSet::from_matches(matches)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0 = FlagSet::from_matches(matches);
+        Ok(())
+    }
+}
+
+impl clap::Args for HiddenFlags {
+    fn augment_args(command: Command) -> Command {
+        add_to(command, true)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        add_to(command, true)
+    }
+}
+
+/// A value that cannot be used, or flags that cannot be used together: exit status 2.
+#[derive(Debug)]
+pub(super) struct UsageError(pub(super) String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl FlagSet {
+    /// What a command line gave.
+    fn from_matches(matches: &ArgMatches) -> Self {
+        let given = FLAGS.iter().filter_map(|flag| {
+            let values = matches.get_many::<String>(flag.name)?.cloned().collect();
+            Some((flag.name, values))
+        });
+        Self { given: given.collect() }
+    }
+
+    /// The value of a flag, the last one where it was given several times, else its default.
+    pub(super) fn text(&self, name: &str) -> &str {
+        let given = self.given.get(name).and_then(|values| values.last());
+        given.map_or_else(|| default(name), String::as_str)
+    }
+
+    /// Whether a flag is on the command line.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.given.contains_key(name)
+    }
+
+    /// Every value of a flag that can be repeated.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.given.get(name).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether a switch is on.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        switch(self.text(name)).unwrap_or(false)
+    }
+
+    /// The value of a flag, read.
+    pub(super) fn read<T>(&self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<T, UsageError> {
+        read(self.text(name)).map_err(|error| UsageError(format!("invalid value for --{name}: {error}")))
+    }
+
+    /// The value of a flag, read; nothing where it is empty.
+    pub(super) fn read_some<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, UsageError> {
+        match self.text(name) {
+            "" => Ok(None),
+            _ => self.read(name, read).map(Some),
+        }
+    }
+
+    /// Refuses flags that exclude each other, as ingress-nginx does.
+    pub(super) fn check_together(&self) -> Result<(), UsageError> {
+        for (one, other) in
+            [("publish-service", "publish-status-address"), ("watch-namespace", "watch-namespace-selector")]
+        {
+            if !self.text(one).is_empty() && !self.text(other).is_empty() {
+                return Err(UsageError(format!("--{one} and --{other} exclude each other; give one of them")));
+            }
+        }
+        if self.is_on("metrics-per-undefined-host") && !self.is_on("metrics-per-host") {
+            return Err(UsageError("--metrics-per-undefined-host needs --metrics-per-host=true".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// What to know about given flags: those that do nothing although they differ from their default.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        FLAGS.iter().filter_map(|flag| self.finding(flag)).collect()
+    }
+
+    fn finding(&self, flag: &Flag) -> Option<Finding> {
+        let value = self.given.get(flag.name)?.last()?;
+        if flag.kind.same(value, flag.default) {
+            return None;
+        }
+        let (severity, message, help) = match flag.effect {
+            Effect::InForce => return None,
+            Effect::NotYet => (
+                Severity::Warning,
+                format!("`{}` is accepted and has no effect yet", flag.kind.shown(value)),
+                "remove it where you rely on it",
+            ),
+            Effect::Nothing(why) => (Severity::Info, format!("has no effect: {why}"), ""),
+        };
+        Some(Finding {
+            object: ObjectRef {
+                kind: "Flag",
+                namespace: Arc::from(""),
+                name: Arc::from(format!("--{}", flag.name).as_str()),
+            },
+            field: String::new(),
+            severity,
+            code: "flag-without-effect",
+            message,
+            help: help.to_owned(),
+        })
+    }
+}
+
+fn default(name: &str) -> &'static str {
+    FLAGS.iter().find(|flag| flag.name == name).map_or("", |flag| flag.default)
+}
+
+#[cfg(test)]
+mod tests;

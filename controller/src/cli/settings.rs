@@ -1,0 +1,109 @@
+//! From flags to the values that the parts of the program take.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use portcullis::dns::DnsConfig;
+use portcullis::source::Changes;
+use portcullis::{instance, self_signed, workers};
+use portcullis_translate::Options;
+
+use super::flags::{FlagSet, UsageError, endpoint, nameserver, namespaced_name};
+
+/// What flags decide, as plain values.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// `--bind-address` and `--http-port`.
+    pub(super) http: SocketAddr,
+    /// `--bind-address` and `--https-port`.
+    pub(super) https: SocketAddr,
+    /// `--admin-address`.
+    pub(super) admin: SocketAddr,
+    /// `--resolver`, `--resolver-search`.
+    pub(super) dns: DnsConfig,
+    /// `--shutdown-grace-period`.
+    pub(super) grace: Duration,
+    /// What translation depends on.
+    pub(super) translation: Options,
+}
+
+impl Settings {
+    /// Reads all flags that are in force.
+    ///
+    /// # Errors
+    ///
+    /// A [`UsageError`] where a value cannot be used; another error where no default certificate can be made.
+    pub(super) fn resolve(flags: &FlagSet) -> anyhow::Result<Self> {
+        flags.check_together()?;
+        let bind = flags.read("bind-address", parsed::<IpAddr>)?;
+        let port = |name| flags.read(name, parsed::<u16>).map(|port| SocketAddr::new(bind, port));
+        Ok(Self {
+            http: port("http-port")?,
+            https: port("https-port")?,
+            admin: flags.read("admin-address", parsed)?,
+            dns: dns(flags)?,
+            grace: Duration::from_secs(flags.read("shutdown-grace-period", parsed)?),
+            translation: translation(flags)?,
+        })
+    }
+}
+
+impl Settings {
+    /// What the running program takes of it.
+    pub(super) fn instance(&self, changes: Arc<Changes>) -> instance::Config {
+        instance::Config {
+            http: self.http,
+            https: self.https,
+            admin: self.admin,
+            workers: workers::count(),
+            grace: self.grace,
+            changes,
+        }
+    }
+}
+
+fn dns(flags: &FlagSet) -> Result<DnsConfig, UsageError> {
+    let search = flags.text("resolver-search").split(',').map(str::trim).filter(|domain| !domain.is_empty());
+    Ok(DnsConfig { nameserver: flags.read_some("resolver", nameserver)?, search: search.map(str::to_owned).collect() })
+}
+
+/// What translation depends on.
+///
+/// # Errors
+///
+/// As [`Settings::resolve`].
+pub(super) fn translation(flags: &FlagSet) -> anyhow::Result<Options> {
+    let fallback = self_signed::default_certificate().context("making the default certificate")?;
+    let text = |name| flags.text(name).to_owned();
+    let overrides = flags.all("endpoint").map(|text| {
+        endpoint(text).map_err(|error| UsageError(format!("invalid value `{text}` for --endpoint: {error}")))
+    });
+    Ok(Options {
+        controller_class: text("controller-class"),
+        ingress_class: text("ingress-class"),
+        ingress_class_by_name: flags.is_on("ingress-class-by-name"),
+        watch_ingress_without_class: flags.is_on("watch-ingress-without-class"),
+        watch_namespace: text("watch-namespace"),
+        annotations_prefix: text("annotations-prefix"),
+        annotation_validation: flags.is_on("enable-annotation-validation"),
+        deep_inspect: flags.is_on("deep-inspect"),
+        config_map: flags.read_some("configmap", namespaced_name)?,
+        default_backend_service: flags.read_some("default-backend-service", namespaced_name)?,
+        default_ssl_certificate: flags.read_some("default-ssl-certificate", namespaced_name)?,
+        disable_catch_all: flags.is_on("disable-catch-all"),
+        disable_external_name: flags.is_on("disable-svc-external-name"),
+        health_check_path: text("health-check-path"),
+        loopback_endpoints: true,
+        endpoint_overrides: overrides.collect::<Result<_, _>>()?,
+        fallback_certificate: Arc::new(fallback),
+    })
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, String>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| error.to_string())
+}

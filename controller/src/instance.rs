@@ -1,0 +1,177 @@
+//! One running program: starts the parts in order, waits for the signal to end, and ends them in order.
+//!
+//! The start: bind every address, publish the first table, accept, tell where. The end: not ready, wait the grace period while
+//! serving on, stop accepting, let requests end, cut what is left at the deadline. A second signal is the deadline.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_proxy::access_log;
+use portcullis_proxy::server::{self, BindError, RunningServer, ServerConfig};
+use portcullis_proxy::table::explain::ListenerPorts;
+use portcullis_proxy::upstream::UpstreamRegistry;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin::{self, Admin};
+use crate::metrics::{Metrics, Traffic};
+use crate::open_files;
+use crate::reconcile::{Input, Reconciler, StartError};
+use crate::source::Changes;
+use crate::status::Status;
+
+/// Threads of the runtime beside the data plane: admin address, name servers, signals.
+const CONTROL_THREADS: usize = 2;
+
+/// How long running requests may take to end (nginx: `worker_shutdown_timeout`, of which 240 s is ingress-nginx's default).
+const DRAIN: Duration = Duration::from_secs(240);
+
+/// What a program is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// Address for HTTP.
+    pub http: SocketAddr,
+    /// Address for HTTPS.
+    pub https: SocketAddr,
+    /// Address of health, metrics and debug pages.
+    pub admin: SocketAddr,
+    /// Worker threads of the data plane.
+    pub workers: NonZeroUsize,
+    /// How long to serve on after the signal to end.
+    pub grace: Duration,
+    /// Where the source tells its changes.
+    pub changes: Arc<Changes>,
+}
+
+/// Where requests are answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// HTTPS.
+    pub https: SocketAddr,
+    /// The admin address.
+    pub admin: SocketAddr,
+}
+
+/// Why a program does not start or does not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// An address of the data plane cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin address cannot be bound.
+    #[error("--admin-address {address} cannot be used: {error}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The first table cannot be built.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The system refuses a thread or a signal handler.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+/// Runs until a signal ends it. `announce` is called once, when the first table is served.
+///
+/// # Errors
+///
+/// When the program cannot start.
+pub fn run(config: Config, input: Input, announce: impl FnOnce(&Listening)) -> Result<(), InstanceError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(serve(config, input, announce, runtime.handle().clone()));
+    // Nobody waits for pages that are still being written.
+    runtime.shutdown_background();
+    done
+}
+
+async fn serve(
+    config: Config,
+    input: Input,
+    announce: impl FnOnce(&Listening),
+    runtime: Handle,
+) -> Result<(), InstanceError> {
+    let open_files = open_files::raise_limit();
+    tracing::debug!(?open_files, workers = config.workers, "starting");
+    // From here on a signal waits until it is looked at.
+    let mut signals = Signals::new()?;
+    let bound = server::bind(ServerConfig::new(vec![config.http], vec![config.https], config.workers))?;
+    let address = config.admin;
+    let listener = TcpListener::bind(address).await.map_err(|error| InstanceError::Admin { address, error })?;
+    let listening = Listening {
+        http: bound.http_addresses().first().copied().unwrap_or(config.http),
+        https: bound.https_addresses().first().copied().unwrap_or(config.https),
+        admin: listener.local_addr().unwrap_or(address),
+    };
+    let (status, registry) = (Arc::new(Status::default()), Arc::new(UpstreamRegistry::default()));
+    let traffic = Arc::new(Traffic::default());
+    let health_path = input.options.health_check_path.clone();
+    let metrics = Metrics::new(status.clone(), &traffic, &input.options.controller_class);
+    let ports = ListenerPorts { http: listening.http.port(), https: listening.https.port() };
+    let page = Admin { status: status.clone(), registry: registry.clone(), ports, metrics, health_path };
+    tokio::spawn(admin::serve(listener, Arc::new(page)));
+
+    let (reconciler, table) = Reconciler::start(input, status.clone(), registry, runtime)?;
+    let running = Arc::new(bound.start(table, access_log::Writer::stdout()?));
+    traffic.set(running.clone());
+    let loop_changes = config.changes.clone();
+    let reconciling =
+        std::thread::Builder::new().name("reconcile".to_owned()).spawn(move || reconciler.run(&loop_changes))?;
+    announce(&listening);
+
+    signals.next().await;
+    tracing::info!(grace = ?config.grace, "told to end, serving on for the grace period");
+    status.stop();
+    tokio::select! {
+        () = tokio::time::sleep(config.grace) => {}
+        () = signals.next() => tracing::info!("told again, the grace period is over"),
+    }
+    config.changes.close();
+    drain(&running, &mut signals).await;
+    if reconciling.join().is_err() {
+        tracing::warn!("the loop had ended before");
+    }
+    Ok(())
+}
+
+/// Lets running requests end; a signal makes an end of it.
+async fn drain(running: &RunningServer, signals: &mut Signals) {
+    tokio::select! {
+        () = running.shutdown(DRAIN) => tracing::info!("all requests have ended"),
+        () = signals.next() => {
+            tracing::warn!("told again, closing what is open");
+            running.shutdown(Duration::ZERO).await;
+        }
+    }
+}
+
+/// Signals to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

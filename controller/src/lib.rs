@@ -1,0 +1,15 @@
+//! The controller of Portcullis: gathers objects, runs the loop from objects to routing table, answers on the admin address.
+
+pub mod admin;
+pub mod dns;
+pub mod echo;
+pub mod instance;
+pub mod metrics;
+pub mod open_files;
+pub mod question;
+pub mod reconcile;
+pub mod self_signed;
+pub mod source;
+pub mod status;
+pub mod telemetry;
+pub mod workers;

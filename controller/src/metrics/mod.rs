@@ -1,0 +1,224 @@
+//! Prometheus text: names of ingress-nginx where the meaning is the same, `portcullis_` for the rest.
+
+mod process;
+mod traffic;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use portcullis_model::{CertificateChoice, Snapshot};
+use portcullis_translate::Severity;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+pub use traffic::Traffic;
+
+use crate::status::{Latest, Phase, Status};
+use crate::telemetry;
+
+/// The media type of what [`Metrics::text`] gives.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// Metrics of the loop, the process and the data plane; `controller_class` is a label of those that ingress-nginx has.
+    #[must_use]
+    pub fn new(status: Arc<Status>, traffic: &Arc<Traffic>, controller_class: &str) -> Self {
+        let labels = [("controller_class".into(), controller_class.to_owned().into())];
+        let mut registry = Registry::default();
+        let controller = registry.sub_registry_with_labels(labels.into_iter());
+        controller.register_collector(Box::new(ControllerMetrics { status: status.clone() }));
+        controller.register_collector(Box::new(process::AsNginx));
+        controller.register_collector(Box::new(traffic::AsNginx(traffic.clone())));
+        registry.register_collector(Box::new(LoopMetrics { status }));
+        registry.register_collector(Box::new(process::OwnNames));
+        registry.register_collector(Box::new(traffic::OwnNames(traffic.clone())));
+        Self { registry }
+    }
+
+    /// All metrics as they are at the moment.
+    ///
+    /// # Errors
+    ///
+    /// When a metric cannot be written.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// One metric with any number of series.
+pub(crate) struct Writer<'e> {
+    encoder: DescriptorEncoder<'e>,
+}
+
+impl<'e> Writer<'e> {
+    pub(crate) fn new(encoder: DescriptorEncoder<'e>) -> Self {
+        Self { encoder }
+    }
+
+    /// A value that goes up and down. Also for counters of ingress-nginx whose names do not end in `_total`.
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    /// One value for each set of labels.
+    pub(crate) fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, f64)>,
+    ) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        values.into_iter().try_for_each(|(labels, value)| metric.encode_family(&labels)?.encode_gauge(&value))
+    }
+
+    /// A value that only grows; its name gets the ending `_total`.
+    pub(crate) fn counter(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, f64, f64>(&value, None)
+    }
+
+    /// One growing value for each set of labels.
+    pub(crate) fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, f64)>,
+    ) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        values.into_iter().try_for_each(|(labels, value)| {
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(&value, None)
+        })
+    }
+}
+
+/// Numbers are written as floats; counts stay exact up to 2^53.
+pub(crate) fn number(value: impl TryInto<u64>) -> f64 {
+    value.try_into().map_or(0.0, |value: u64| value as f64)
+}
+
+/// What ingress-nginx tells of its configuration.
+#[derive(Debug)]
+struct ControllerMetrics {
+    status: Arc<Status>,
+}
+
+impl Collector for ControllerMetrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut write = Writer::new(encoder);
+        let Latest { snapshot, published, builds, failures, .. } = self.status.latest();
+        let build = [("release", env!("CARGO_PKG_VERSION")), ("build", ""), ("repository", "")];
+        write.gauges("nginx_ingress_controller_build_info", "Version of the controller", [(build, 1.0)])?;
+        let successful = if failures == 0 && builds > 0 { 1.0 } else { 0.0 };
+        let help = "Whether the last configuration was taken over";
+        write.gauge("nginx_ingress_controller_config_last_reload_successful", help, successful)?;
+        let help = "When a configuration was last taken over";
+        write.gauge(
+            "nginx_ingress_controller_config_last_reload_successful_timestamp_seconds",
+            help,
+            seconds(published),
+        )?;
+        write.gauge("nginx_ingress_controller_success", "Configurations that were taken over", number(builds))?;
+        write.gauge("nginx_ingress_controller_errors", "Configurations that were not taken over", number(failures))?;
+        match snapshot {
+            Some(snapshot) => certificates(&snapshot, &mut write),
+            None => Ok(()),
+        }
+    }
+}
+
+fn certificates(snapshot: &Snapshot, write: &mut Writer<'_>) -> fmt::Result {
+    let own = snapshot.certificates.by_host.iter().filter_map(|(host, choice)| match choice {
+        CertificateChoice::Own(certificate) => Some((host, certificate)),
+        CertificateChoice::Default => None,
+    });
+    let series = own.map(|(host, certificate)| {
+        let source = certificate.source();
+        let part = |part: Option<&Arc<str>>| part.map(ToString::to_string).unwrap_or_default();
+        let labels = [
+            ("host", host.to_string()),
+            ("namespace", part(source.map(|source| &source.namespace))),
+            ("secret_name", part(source.map(|source| &source.name))),
+        ];
+        // A time before 1970 is as good as 1970: long over.
+        (labels, number(u64::try_from(certificate.not_after()).unwrap_or(0)))
+    });
+    write.gauges("nginx_ingress_controller_ssl_expire_time_seconds", "End of validity of a certificate", series)
+}
+
+/// What only this controller has.
+#[derive(Debug)]
+struct LoopMetrics {
+    status: Arc<Status>,
+}
+
+impl Collector for LoopMetrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut write = Writer::new(encoder);
+        let Latest { snapshot, findings, took, files, .. } = self.status.latest();
+        let snapshot = snapshot.as_deref();
+        let ready = if self.status.phase() == Phase::Ready { 1.0 } else { 0.0 };
+        write.gauge("portcullis_ready", "Whether a complete table is served", ready)?;
+        write.gauge(
+            "portcullis_generation",
+            "Grows with every published table or set of endpoints",
+            number(self.status.generation()),
+        )?;
+        write.gauge("portcullis_build_seconds", "Time the last build took", took.as_secs_f64())?;
+        write.gauge("portcullis_manifest_files", "Files that are read", number(files))?;
+        write.gauge(
+            "portcullis_hosts",
+            "Virtual hosts",
+            number(snapshot.map_or(0, |snapshot| snapshot.hosts.len())),
+        )?;
+        write.gauge(
+            "portcullis_clusters",
+            "Service ports that are sent to",
+            number(snapshot.map_or(0, |snapshot| snapshot.clusters.len())),
+        )?;
+        let of = |severity: Severity| number(findings.iter().filter(|finding| finding.severity == severity).count());
+        let counts = [Severity::Error, Severity::Warning, Severity::Info]
+            .map(|severity| ([("severity", severity.to_string())], of(severity)));
+        write.gauges("portcullis_findings", "What users should know about their objects", counts)?;
+        write.counter("portcullis_panics", "Faults of ours that were caught", number(telemetry::panics()))
+    }
+}
+
+fn seconds(time: Option<SystemTime>) -> f64 {
+    let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_the_names_that_dashboards_ask_for() {
+        let status = Arc::new(Status::default());
+        status.update(|latest| latest.builds = 3);
+        let text = Metrics::new(status, &Arc::default(), "k8s.io/ingress-nginx").text().unwrap();
+        for line in [
+            "nginx_ingress_controller_config_last_reload_successful{controller_class=\"k8s.io/ingress-nginx\"} 1.0",
+            "nginx_ingress_controller_success{controller_class=\"k8s.io/ingress-nginx\"} 3.0",
+            "nginx_ingress_controller_nginx_process_resident_memory_bytes{controller_class=",
+            "nginx_ingress_controller_nginx_process_cpu_seconds_total{controller_class=",
+            "portcullis_panics_total ",
+            "portcullis_findings{severity=\"error\"} 0.0",
+            "process_resident_memory_bytes ",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found.starts_with(line)), "{line} in\n{text}");
+        }
+    }
+}

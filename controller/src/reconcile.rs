@@ -1,0 +1,225 @@
+//! The loop: objects, translation, routing table, upstreams. The only one that publishes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use portcullis_model::{Cluster, ClusterId, DnsTarget, Endpoints, Snapshot};
+use portcullis_proxy::table::{RoutingTable, TableReader, TableWriter, channel};
+use portcullis_proxy::upstream::UpstreamRegistry;
+use portcullis_translate::{Finding, Memo, ObjectKey, Options, Severity, Translation, translate};
+use tokio::runtime::Handle;
+
+use crate::dns::{Dns, DnsConfig};
+use crate::source::{Changes, FileSource, Refresh};
+use crate::status::Status;
+
+/// How long the start waits for the first answers of name servers.
+const FIRST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// How long a change waits for the addresses of names that are new, so that they are not missing for the first requests.
+const NEW_ANSWERS: Duration = Duration::from_millis(50);
+
+/// Most findings that one build logs; all are on the admin address.
+const MAX_LOGGED: usize = 100;
+
+/// Where the loop takes objects from and how it reads them.
+#[derive(Debug)]
+pub struct Input {
+    /// The objects.
+    pub source: FileSource,
+    /// Flags that translation depends on.
+    pub options: Options,
+    /// What is known of the flags themselves.
+    pub findings: Vec<Finding>,
+    /// Where names are looked up.
+    pub dns: DnsConfig,
+}
+
+/// Why serving does not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// As in ingress-nginx, a default backend has to be there from the start.
+    #[error("the Service {0} of --default-backend-service does not exist")]
+    NoDefaultBackend(ObjectKey),
+}
+
+/// The loop and what it holds.
+#[derive(Debug)]
+pub struct Reconciler {
+    input: Input,
+    memo: Memo,
+    registry: Arc<UpstreamRegistry>,
+    dns: Dns,
+    writer: TableWriter,
+    status: Arc<Status>,
+    /// Findings of the last translation.
+    translated: Vec<Finding>,
+    /// Findings that have been logged and still hold.
+    reported: BTreeSet<Finding>,
+}
+
+impl Reconciler {
+    /// Builds and publishes the first table. Names are resolved on `runtime`.
+    ///
+    /// # Errors
+    ///
+    /// When something is missing without which serving does not begin.
+    pub fn start(
+        input: Input,
+        status: Arc<Status>,
+        registry: Arc<UpstreamRegistry>,
+        runtime: Handle,
+    ) -> Result<(Self, TableReader), StartError> {
+        check_default_backend(&input)?;
+        let begin = Instant::now();
+        let dns = {
+            let (registry, status) = (registry.clone(), status.clone());
+            Dns::new(&input.dns, runtime, move |cluster, endpoints| {
+                if registry.set_endpoints(cluster, endpoints) {
+                    status.advance();
+                }
+            })
+        };
+        let mut memo = Memo::default();
+        let translation = translate(input.source.resources(), &input.options, &mut memo);
+        let table = RoutingTable::compile(&translation.snapshot, &registry, None);
+        let (writer, reader) = channel(table);
+        let (translated, reported) = (Vec::new(), BTreeSet::new());
+        let mut reconciler = Self { input, memo, registry, dns, writer, status, translated, reported };
+        reconciler.follow_names(&translation.snapshot, FIRST_ANSWERS);
+        reconciler.set_endpoints(&translation.snapshot, |_| true);
+        reconciler.note(translation, begin);
+        reconciler.status.ready(reader.clone());
+        Ok((reconciler, reader))
+    }
+
+    /// Follows the source until the mailbox is closed.
+    pub fn run(mut self, changes: &Changes) {
+        while let Some(changed) = changes.wait() {
+            let attempt = catch_unwind(AssertUnwindSafe(|| self.follow(&changed)));
+            if attempt.is_err() {
+                tracing::error!("a build failed by a fault of ours, the last table is served on");
+                // What the memo holds may be half done.
+                self.memo = Memo::default();
+                self.status.update(|latest| latest.failures += 1);
+                self.status.advance();
+            }
+        }
+    }
+
+    fn follow(&mut self, changed: &crate::source::ChangeSet) {
+        let begin = Instant::now();
+        let Refresh { files, changed } = self.input.source.refresh(changed);
+        tracing::debug!(files, changed, took = ?begin.elapsed(), "files read again");
+        if changed {
+            self.build(begin);
+        } else {
+            self.report();
+        }
+        if files > 0 {
+            self.status.advance();
+        }
+    }
+
+    fn build(&mut self, begin: Instant) {
+        let translation = translate(self.input.source.resources(), &self.input.options, &mut self.memo);
+        let translated = begin.elapsed();
+        let previous = self.status.latest().snapshot;
+        let previous = previous.as_deref();
+        if previous.is_some_and(|previous| same_rules(previous, &translation.snapshot)) {
+            let former = previous.map(|previous| &previous.clusters);
+            self.follow_names(&translation.snapshot, NEW_ANSWERS);
+            self.set_endpoints(&translation.snapshot, |cluster| {
+                former.and_then(|clusters| clusters.get(&cluster.id)) != Some(cluster)
+            });
+            tracing::debug!(?translated, took = ?begin.elapsed(), "endpoints published");
+        } else {
+            let current = self.writer.current();
+            let table = RoutingTable::compile(&translation.snapshot, &self.registry, Some(&current));
+            self.follow_names(&translation.snapshot, NEW_ANSWERS);
+            self.set_endpoints(&translation.snapshot, |_| true);
+            self.writer.publish(table);
+            tracing::debug!(?translated, took = ?begin.elapsed(), "table published");
+        }
+        self.note(translation, begin);
+        self.registry.prune();
+    }
+
+    /// Hands known addresses to the upstreams. Those of names come from the resolver.
+    fn set_endpoints(&self, snapshot: &Snapshot, wanted: impl Fn(&Arc<Cluster>) -> bool) {
+        for cluster in snapshot.clusters.values().filter(|cluster| wanted(cluster)) {
+            if let Endpoints::Known(endpoints) = &cluster.endpoints {
+                self.registry.set_endpoints(&cluster.id, endpoints);
+            }
+        }
+    }
+
+    fn follow_names(&self, snapshot: &Snapshot, patience: Duration) {
+        let target = |cluster: &Arc<Cluster>| match &cluster.endpoints {
+            Endpoints::Dns(target) => Some((cluster.id.clone(), target.clone())),
+            Endpoints::Known(_) => None,
+        };
+        let targets: BTreeMap<ClusterId, DnsTarget> = snapshot.clusters.values().filter_map(target).collect();
+        self.dns.follow(targets, patience);
+    }
+
+    fn note(&mut self, translation: Translation, begin: Instant) {
+        let Translation { snapshot, findings } = translation;
+        let took = begin.elapsed();
+        let files = self.input.source.file_count();
+        self.status.update(|latest| {
+            latest.snapshot = Some(Arc::new(snapshot));
+            latest.published = Some(SystemTime::now());
+            latest.took = took;
+            latest.builds += 1;
+            latest.files = files;
+        });
+        self.translated = findings;
+        self.report();
+    }
+
+    /// Logs findings that are new.
+    fn report(&mut self) {
+        let of_source = self.input.source.findings();
+        let all: BTreeSet<Finding> =
+            self.input.findings.iter().chain(&of_source).chain(&self.translated).cloned().collect();
+        let new: Vec<&Finding> = all.difference(&self.reported).collect();
+        for finding in new.iter().take(MAX_LOGGED) {
+            log(finding);
+        }
+        if let Some(more) = new.len().checked_sub(MAX_LOGGED).filter(|more| *more > 0) {
+            tracing::warn!(more, "more findings are on the admin address under /debug/findings");
+        }
+        self.status.update(|latest| latest.findings = all.iter().cloned().collect());
+        self.reported = all;
+    }
+}
+
+fn check_default_backend(input: &Input) -> Result<(), StartError> {
+    let Some(service) = &input.options.default_backend_service else { return Ok(()) };
+    let overridden = input.options.endpoint_overrides.iter().any(|endpoint| endpoint.service == *service);
+    if overridden || input.source.resources().services.contains_key(service) {
+        return Ok(());
+    }
+    Err(StartError::NoDefaultBackend(service.clone()))
+}
+
+/// Whether two snapshots differ in endpoints at most, so that the table can stay.
+fn same_rules(one: &Snapshot, other: &Snapshot) -> bool {
+    let Snapshot { hosts, clusters: _, certificates, default_backend, health_path, settings } = one;
+    *hosts == other.hosts
+        && *certificates == other.certificates
+        && *default_backend == other.default_backend
+        && *health_path == other.health_path
+        && *settings == other.settings
+}
+
+fn log(finding: &Finding) {
+    match finding.severity {
+        Severity::Error => tracing::error!("{finding}"),
+        Severity::Warning => tracing::warn!("{finding}"),
+        Severity::Info => tracing::info!("{finding}"),
+    }
+}

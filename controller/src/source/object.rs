@@ -1,0 +1,147 @@
+//! The objects that translation reads, as they come out of a manifest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use portcullis_translate::{Object, ObjectKey, ObjectRef, Resources};
+
+/// The kinds that translation reads.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Kind {
+    Ingress,
+    IngressClass,
+    Service,
+    EndpointSlice,
+    Secret,
+    ConfigMap,
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Ingress, Self::IngressClass, Self::Service, Self::EndpointSlice, Self::Secret, Self::ConfigMap];
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "Ingress",
+            Self::IngressClass => "IngressClass",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+
+    /// The `apiVersion` that is read.
+    pub(super) fn api_version(self) -> &'static str {
+        match self {
+            Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::Service | Self::Secret | Self::ConfigMap => "v1",
+        }
+    }
+
+    pub(super) fn is_namespaced(self) -> bool {
+        self != Self::IngressClass
+    }
+}
+
+/// Which object a manifest is about.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Identity {
+    pub(super) kind: Kind,
+    pub(super) key: ObjectKey,
+}
+
+impl Identity {
+    pub(super) fn to_ref(&self) -> ObjectRef {
+        ObjectRef { kind: self.kind.name(), namespace: self.key.namespace.clone(), name: self.key.name.clone() }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_ref().fmt(out)
+    }
+}
+
+/// One object of one of the kinds.
+#[derive(Clone, Debug)]
+pub(super) enum AnyObject {
+    Ingress(Object<Ingress>),
+    IngressClass(Object<IngressClass>),
+    Service(Object<Service>),
+    EndpointSlice(Object<EndpointSlice>),
+    Secret(Object<Secret>),
+    ConfigMap(Object<ConfigMap>),
+}
+
+impl AnyObject {
+    /// Hash of its content.
+    pub(super) fn hash(&self) -> u64 {
+        match self {
+            Self::Ingress(object) => object.hash,
+            Self::IngressClass(object) => object.hash,
+            Self::Service(object) => object.hash,
+            Self::EndpointSlice(object) => object.hash,
+            Self::Secret(object) => object.hash,
+            Self::ConfigMap(object) => object.hash,
+        }
+    }
+
+    /// Makes it the object of that name.
+    pub(super) fn insert(&self, key: &ObjectKey, resources: &mut Resources) {
+        let key = key.clone();
+        match self.clone() {
+            Self::Ingress(object) => drop(resources.ingresses.insert(key, object)),
+            Self::IngressClass(object) => drop(resources.classes.insert(key, object)),
+            Self::Service(object) => drop(resources.services.insert(key, object)),
+            Self::Secret(object) => drop(resources.secrets.insert(key, object)),
+            Self::ConfigMap(object) => drop(resources.config_maps.insert(key, object)),
+            Self::EndpointSlice(object) => {
+                let Some(service) = service_of(&object.value) else { return };
+                let service = ObjectKey { namespace: key.namespace, name: Arc::from(service) };
+                drop(resources.endpoint_slices.entry(service).or_default().insert(key.name, object));
+            }
+        }
+    }
+
+    /// Takes it out again.
+    pub(super) fn remove(&self, key: &ObjectKey, resources: &mut Resources) {
+        match self {
+            Self::Ingress(_) => drop(resources.ingresses.remove(key)),
+            Self::IngressClass(_) => drop(resources.classes.remove(key)),
+            Self::Service(_) => drop(resources.services.remove(key)),
+            Self::Secret(_) => drop(resources.secrets.remove(key)),
+            Self::ConfigMap(_) => drop(resources.config_maps.remove(key)),
+            Self::EndpointSlice(object) => {
+                let Some(service) = service_of(&object.value) else { return };
+                remove_slice(&mut resources.endpoint_slices, &ObjectKey::new(&key.namespace, service), &key.name);
+            }
+        }
+    }
+}
+
+fn remove_slice(
+    slices: &mut BTreeMap<ObjectKey, BTreeMap<Arc<str>, Object<EndpointSlice>>>,
+    service: &ObjectKey,
+    name: &str,
+) {
+    let Some(of_service) = slices.get_mut(service) else { return };
+    of_service.remove(name);
+    if of_service.is_empty() {
+        slices.remove(service);
+    }
+}
+
+/// The Service whose endpoints these are (label `kubernetes.io/service-name`).
+pub(super) fn service_of(slice: &EndpointSlice) -> Option<&str> {
+    slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name").map(String::as_str)
+}

@@ -1,0 +1,89 @@
+//! What the annotations of one Ingress decide, before paths and hosts are known.
+
+use std::sync::Arc;
+
+use portcullis_model::policy::{
+    CanaryHeader, CanaryHeaderName, Closed, HttpsRedirect, Observe, Redirect, UpstreamPolicy,
+};
+use portcullis_model::{HostAlias, Template};
+
+use crate::Config;
+
+/// Filled by the groups, read when hosts and routes are built. Starts from the ConfigMap's defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// A key whose bad value takes the whole Ingress out (outcome `Reject`); none where the Ingress is served.
+    pub rejected: Option<&'static str>,
+    /// A key that protects and cannot be honoured: every route of the Ingress answers 503.
+    pub closed: Option<Closed>,
+    /// A key that protects whole hosts and cannot be honoured: every route of the hosts of the Ingress answers 503, those of
+    /// other Ingresses too. Then [`Draft::closed`] is set as well.
+    pub closed_host: Option<Closed>,
+    /// `rewrite-target`: text as written and as template.
+    pub rewrite: Option<(Arc<str>, Template)>,
+    /// `use-regex`.
+    pub use_regex: bool,
+    /// `x-forwarded-prefix`.
+    pub forwarded_prefix: Option<Template>,
+    /// `app-root`.
+    pub app_root: Option<Arc<str>>,
+    /// `ssl-redirect`, `force-ssl-redirect`, `preserve-trailing-slash`, `use-port-in-redirects`.
+    pub https_redirect: HttpsRedirect,
+    /// `temporal-redirect`, else `permanent-redirect`.
+    pub redirect: Option<Redirect>,
+    /// `relative-redirects`.
+    pub relative_redirects: bool,
+    /// `from-to-www-redirect`.
+    pub www_redirect: bool,
+    /// `server-alias`, sorted, without duplicates.
+    pub aliases: Vec<HostAlias>,
+    /// `canary: "true"` with its rules; such an Ingress has no hosts or routes of its own.
+    pub canary: Option<CanaryRules>,
+    /// `backend-protocol`, `upstream-vhost`.
+    pub upstream: UpstreamPolicy,
+    /// `default-backend`: a Service of the Ingress' namespace.
+    pub default_backend: Option<Arc<str>>,
+    /// `service-upstream`.
+    pub service_upstream: bool,
+    /// `enable-access-log`.
+    pub observe: Observe,
+}
+
+/// The rules of a canary Ingress.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CanaryRules {
+    /// `canary-by-header`, with `canary-by-header-value` or `canary-by-header-pattern`.
+    pub header: Option<(CanaryHeaderName, CanaryHeader)>,
+    /// `canary-by-cookie`.
+    pub cookie: Option<Arc<str>>,
+    /// `canary-weight`.
+    pub weight: u32,
+    /// `canary-weight-total`, at least 100.
+    pub total: u32,
+}
+
+impl Draft {
+    /// A draft of an Ingress without annotations.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            rejected: None,
+            closed: config.closed.clone(),
+            closed_host: None,
+            rewrite: None,
+            use_regex: false,
+            forwarded_prefix: None,
+            app_root: None,
+            https_redirect: config.https_redirect,
+            redirect: None,
+            relative_redirects: config.settings.relative_redirects,
+            www_redirect: false,
+            aliases: Vec::new(),
+            canary: None,
+            upstream: UpstreamPolicy::default(),
+            default_backend: None,
+            service_upstream: config.service_upstream,
+            observe: Observe::default(),
+        }
+    }
+}

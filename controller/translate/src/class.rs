@@ -1,0 +1,67 @@
+//! Which Ingresses are ours (Kubernetes: IngressClass; ingress-nginx flags `--ingress-class`, `--controller-class` and family).
+
+use k8s_openapi::api::networking::v1::Ingress;
+
+use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
+
+/// The annotation that named the class before the field did.
+const LEGACY_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
+/// Whether we serve an Ingress.
+pub(crate) enum Verdict {
+    /// We do.
+    Ours,
+    /// We do not, with a remark where its author may wonder why.
+    NotOurs(Option<Finding>),
+}
+
+/// Decides by `spec.ingressClassName`, else by the legacy annotation, else by `--watch-ingress-without-class`.
+///
+/// The field wins: where it is set, the annotation is not asked. Classes are looked up anew each time, so that an Ingress
+/// created before its class is served as soon as the class exists.
+pub(crate) fn verdict(key: &ObjectKey, ingress: &Ingress, resources: &Resources, options: &Options) -> Verdict {
+    if !options.watch_namespace.is_empty() && *options.watch_namespace != *key.namespace {
+        return Verdict::NotOurs(None);
+    }
+    let class = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
+    let annotation = ingress.metadata.annotations.as_ref().and_then(|annotations| annotations.get(LEGACY_ANNOTATION));
+    match (class, annotation) {
+        (Some(class), _) => by_name(key, class, resources, options),
+        (None, Some(value)) if *value == options.ingress_class => Verdict::Ours,
+        (None, Some(_)) => Verdict::NotOurs(None),
+        (None, None) if options.watch_ingress_without_class => Verdict::Ours,
+        (None, None) => Verdict::NotOurs(Some(without_class(key, options))),
+    }
+}
+
+fn by_name(key: &ObjectKey, class: &str, resources: &Resources, options: &Options) -> Verdict {
+    if options.ingress_class_by_name && class == options.ingress_class {
+        return Verdict::Ours;
+    }
+    let Some(found) = resources.classes.get(&ObjectKey::new("", class)) else {
+        let message = format!("the IngressClass {} does not exist, so this Ingress is not served", quoted(class));
+        let help = format!(
+            "create the IngressClass with `spec.controller: {}`, or name an existing one",
+            options.controller_class
+        );
+        return Verdict::NotOurs(Some(Finding::warning(
+            &ObjectRef::new("Ingress", key),
+            "spec.ingressClassName",
+            "unknown-class",
+            message,
+            &help,
+        )));
+    };
+    let controller = found.value.spec.as_ref().and_then(|spec| spec.controller.as_deref());
+    if controller == Some(&options.controller_class) { Verdict::Ours } else { Verdict::NotOurs(None) }
+}
+
+fn without_class(key: &ObjectKey, options: &Options) -> Finding {
+    Finding::warning(
+        &ObjectRef::new("Ingress", key),
+        "spec.ingressClassName",
+        "no-class",
+        "the Ingress names no class, so it is not served".to_owned(),
+        &format!("set `ingressClassName: {}`, or start with --watch-ingress-without-class", options.ingress_class),
+    )
+}

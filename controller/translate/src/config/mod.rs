@@ -1,0 +1,177 @@
+//! The controller's ConfigMap, read once into checked values.
+
+mod key;
+mod supported;
+mod unsupported;
+mod written;
+
+use std::collections::BTreeMap;
+
+use portcullis_model::Settings;
+use portcullis_model::policy::{Closed, HttpsRedirect};
+
+use crate::annotations::{Risk, Support, nearest, value};
+use crate::{Finding, ObjectKey, ObjectRef, quoted};
+
+pub use key::ConfigKey;
+use key::{Action, Entry, Problem};
+use written::Written;
+
+/// What the ConfigMap decides: settings of the proxy and defaults of annotations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What goes to the proxy as it is.
+    pub settings: Settings,
+    /// Defaults of `ssl-redirect`, `force-ssl-redirect`, `preserve-trailing-slash`, `use-port-in-redirects`.
+    pub https_redirect: HttpsRedirect,
+    /// Default of `ssl-redirect` alone, for Ingresses that set `force-ssl-redirect` only.
+    pub ssl_redirect: bool,
+    /// Default of `force-ssl-redirect` alone.
+    pub force_ssl_redirect: bool,
+    /// Default of `service-upstream`.
+    pub service_upstream: bool,
+    /// `no-tls-redirect-locations`, default `/.well-known/acme-challenge`: rule paths that begin so are never redirected to HTTPS.
+    pub no_tls_redirect_locations: Vec<String>,
+    /// A protecting key that is set and not supported yet: every route of every Ingress is closed.
+    pub closed: Option<Closed>,
+    /// `annotations-risk-level`, default High.
+    pub risk_level: Risk,
+    /// `annotation-value-word-blocklist`.
+    pub word_blocklist: Vec<String>,
+    /// `allow-snippet-annotations`, default off: whether a snippet refuses its Ingress, or only counts for nothing.
+    pub allow_snippets: bool,
+}
+
+impl Config {
+    /// Reads the data of the ConfigMap `object`; `None` gives the defaults.
+    #[must_use]
+    pub fn read(
+        object: Option<&ObjectKey>,
+        data: Option<&BTreeMap<String, String>>,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let unnamed = ObjectKey::new("", "");
+        let object = ObjectRef::new("ConfigMap", object.unwrap_or(&unnamed));
+        let mut reader = Reader { object, written: Written::default(), closed: None, findings };
+        for (key, value) in data.into_iter().flatten() {
+            reader.entry(key, value);
+        }
+        let Reader { written, closed, .. } = reader;
+        Self { closed, ..written.into_config() }
+    }
+
+    /// The reference of all keys as Markdown.
+    #[must_use]
+    pub fn render_markdown() -> String {
+        let mut text =
+            String::from("# ConfigMap\n\nA key marked with 🔒 keeps requests out: while it is set and not supported, ");
+        text.push_str("every path answers 503. A value that cannot be read leaves the default.\n\n");
+        text.push_str("| Key | Value | Default | Supported | What it does |\n| --- | --- | --- | --- | --- |\n");
+        for ConfigKey { key, value, default, support, protects, doc } in config_keys() {
+            let lock = if *protects { " 🔒" } else { "" };
+            let default = if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
+            let support = match support {
+                Support::Full => "yes",
+                Support::Partial => "partly",
+                Support::NotYet => "not yet",
+                Support::Never => "without effect",
+            };
+            text.push_str(&format!("| `{key}`{lock} | {value} | {default} | {support} | {doc} |\n"));
+        }
+        text
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Written::default().into_config()
+    }
+}
+
+/// Every key of the ConfigMap that ingress-nginx knows: those with effect first.
+pub fn config_keys() -> impl Iterator<Item = &'static ConfigKey> {
+    entries().map(|entry| &entry.key)
+}
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    supported::KEYS.iter().chain(unsupported::KEYS)
+}
+
+struct Reader<'a> {
+    object: ObjectRef,
+    written: Written,
+    closed: Option<Closed>,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Reader<'_> {
+    fn entry(&mut self, name: &str, value: &str) {
+        let Some(entry) = entries().find(|entry| entry.key.key == name) else {
+            return self.unknown(name);
+        };
+        let key = &entry.key;
+        if let Err(problem) = entry.apply(&mut self.written, value) {
+            return self.refuse(key, value, &problem);
+        }
+        match entry.action {
+            Action::Flag(_) | Action::Set(_) => {}
+            Action::Later(_) | Action::Nothing if value::same(value, key.default) => {}
+            Action::Later(_) if value.is_empty() && key.default == "false" => {}
+            Action::Later(_) => {
+                let message = "not supported yet, and has no effect".to_owned();
+                self.findings.push(Finding::warning(&self.object, name, "not-yet-supported", message, ""));
+            }
+            Action::Nothing => {
+                let message = format!("no effect: {}", key.doc);
+                self.findings.push(Finding::info(&self.object, name, "no-effect", message, "remove it"));
+            }
+            Action::Close => self.close(key, value),
+            Action::Snippet => self.snippet(name, value),
+        }
+    }
+
+    fn refuse(&mut self, key: &ConfigKey, value: &str, problem: &Problem) {
+        let (fault, end) = match problem {
+            Problem::Default(fault) if key.default.is_empty() => (fault, "it acts as absent".to_owned()),
+            Problem::Default(fault) => (fault, format!("the default {} is used", quoted(key.default))),
+            Problem::Instead(fault, end) => (fault, end.clone()),
+        };
+        let message = format!("{} {}; {end}", quoted(value), fault.verdict());
+        let help = format!("expected: {}", key.value);
+        self.findings.push(Finding::warning(&self.object, key.key, "invalid-config-value", message, &help));
+    }
+
+    fn close(&mut self, key: &ConfigKey, value: &str) {
+        if value::list(value).next().is_none() {
+            return;
+        }
+        self.closed.get_or_insert_with(|| Closed { key: key.key.into() });
+        let message = "not supported yet; because it keeps requests out, every path of every Ingress answers 503";
+        let help = "remove it only if requests may come in without it";
+        self.findings.push(Finding::error(&self.object, key.key, "not-yet-supported", message.to_owned(), help));
+    }
+
+    fn snippet(&mut self, name: &str, value: &str) {
+        let comments = value.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'));
+        if !comments {
+            let message = "nginx directives are not executed here, so they have no effect".to_owned();
+            let help = "replace it by keys and annotations that say what it is for";
+            self.findings.push(Finding::error(&self.object, name, "snippet-refused", message, help));
+        }
+    }
+
+    fn unknown(&mut self, name: &str) {
+        let removed = ["zipkin-", "datadog-", "global-rate-limit-", "enable-opentracing", "opentracing-"];
+        let (message, help) = if removed.iter().any(|prefix| name.starts_with(prefix)) {
+            ("is deprecated: ingress-nginx no longer has it, and it has no effect", Some("remove it".to_owned()))
+        } else {
+            let near = nearest(name, config_keys().map(|key| key.key)).map(|name| format!("did you mean {name}?"));
+            ("is not a key of ingress-nginx, and has no effect", near)
+        };
+        let message = format!("{} {message}", quoted(name));
+        self.findings.push(Finding::warning(&self.object, name, "unknown-key", message, &help.unwrap_or_default()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! The values of the ConfigMap before they are put together.
+
+use portcullis_model::policy::HttpsRedirect;
+use portcullis_model::{Hsts, LogEscape, Settings};
+
+use super::Config;
+use crate::annotations::{Risk, https_redirect_mode};
+
+/// What was written, key by key where several keys make one setting.
+pub(super) struct Written {
+    pub(super) settings: Settings,
+    pub(super) ssl_redirect: bool,
+    pub(super) force_ssl_redirect: bool,
+    pub(super) preserve_trailing_slash: bool,
+    pub(super) use_port_in_redirects: bool,
+    pub(super) use_forwarded_headers: bool,
+    pub(super) enable_real_ip: bool,
+    pub(super) compute_full_forwarded_for: bool,
+    pub(super) hsts: bool,
+    pub(super) hsts_max_age: u64,
+    pub(super) hsts_include_subdomains: bool,
+    pub(super) hsts_preload: bool,
+    pub(super) disable_access_log: bool,
+    pub(super) disable_http_access_log: bool,
+    pub(super) log_escape_json: bool,
+    pub(super) service_upstream: bool,
+    pub(super) no_tls_redirect_locations: Vec<String>,
+    pub(super) risk_level: Risk,
+    pub(super) word_blocklist: Vec<String>,
+    pub(super) allow_snippets: bool,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            settings: Settings::default(),
+            ssl_redirect: true,
+            force_ssl_redirect: false,
+            preserve_trailing_slash: false,
+            use_port_in_redirects: false,
+            use_forwarded_headers: false,
+            enable_real_ip: false,
+            compute_full_forwarded_for: false,
+            hsts: true,
+            hsts_max_age: 31_536_000,
+            hsts_include_subdomains: true,
+            hsts_preload: false,
+            disable_access_log: false,
+            disable_http_access_log: false,
+            log_escape_json: false,
+            service_upstream: false,
+            no_tls_redirect_locations: vec!["/.well-known/acme-challenge".to_owned()],
+            risk_level: Risk::High,
+            word_blocklist: Vec::new(),
+            allow_snippets: false,
+        }
+    }
+}
+
+impl Written {
+    /// Puts together what belongs together.
+    pub(super) fn into_config(self) -> Config {
+        let mut settings = self.settings;
+        settings.hsts =
+            self.hsts.then(|| Hsts::new(self.hsts_max_age, self.hsts_include_subdomains, self.hsts_preload));
+        settings.forwarded.fields = self.use_forwarded_headers;
+        settings.forwarded.client_address = self.use_forwarded_headers || self.enable_real_ip;
+        settings.forwarded.append = self.use_forwarded_headers && self.compute_full_forwarded_for;
+        settings.access_log.enabled = !self.disable_access_log && !self.disable_http_access_log;
+        settings.access_log.escape = if self.log_escape_json { LogEscape::Json } else { LogEscape::Default };
+        Config {
+            settings,
+            https_redirect: HttpsRedirect {
+                mode: https_redirect_mode(self.ssl_redirect, self.force_ssl_redirect),
+                keep_trailing_slash: self.preserve_trailing_slash,
+                with_port: self.use_port_in_redirects,
+            },
+            ssl_redirect: self.ssl_redirect,
+            force_ssl_redirect: self.force_ssl_redirect,
+            service_upstream: self.service_upstream,
+            no_tls_redirect_locations: self.no_tls_redirect_locations,
+            closed: None,
+            risk_level: self.risk_level,
+            word_blocklist: self.word_blocklist,
+            allow_snippets: self.allow_snippets,
+        }
+    }
+}

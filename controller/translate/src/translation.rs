@@ -1,0 +1,362 @@
+//! The whole translation: objects to a snapshot and findings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_model::{
+    Alias, CertificateChoice, CertificateSet, Cluster, ClusterId, HostAction, HostAlias, HostMatch, Snapshot,
+    VirtualHost,
+};
+
+use crate::canary::{self, Canaries};
+use crate::class::{self, Verdict};
+use crate::host::{self, Contribution, Input, Locations, Merged};
+use crate::ingress::Parsed;
+use crate::{Config, Finding, Memo, ObjectRef, Options, Resources, backend, quoted, tls};
+
+/// What objects mean: what to serve, and what their authors should know.
+#[derive(Clone, Debug)]
+pub struct Translation {
+    /// What to serve.
+    pub snapshot: Snapshot,
+    /// What is wrong, surprising or worth knowing, sorted and without duplicates.
+    pub findings: Vec<Finding>,
+}
+
+/// Translates all objects. The result depends on `resources` and `options` alone; `memo` only saves work.
+#[must_use]
+pub fn translate(resources: &Resources, options: &Options, memo: &mut Memo) -> Translation {
+    memo.prepare(options);
+    let mut findings = Vec::new();
+    let config = memo.config(resources, options, &mut findings);
+    let ingresses = served(resources, options, &config, memo, &mut findings);
+    let mut translator = Translator { resources, options, config, memo, findings, certificates: BTreeMap::new() };
+    let hosts = translator.hosts(&ingresses);
+    let default_backend = translator.default_backend();
+    let clusters = translator.clusters(&ingresses, &hosts, default_backend.as_ref());
+    let default_certificate = translator.default_certificate();
+    let Translator { config, mut findings, certificates, .. } = translator;
+    memo.forget(resources);
+    findings.sort();
+    findings.dedup();
+    let snapshot = Snapshot {
+        hosts,
+        clusters,
+        certificates: Arc::new(CertificateSet { default: default_certificate, by_host: certificates }),
+        default_backend,
+        health_path: options.health_check_path.as_str().into(),
+        settings: Arc::new(config.settings.clone()),
+    };
+    Translation { snapshot, findings }
+}
+
+/// Ingresses of ours in the order that decides conflicts: oldest first; of equal age, the larger `namespace/name` first.
+fn served(
+    resources: &Resources,
+    options: &Options,
+    config: &Config,
+    memo: &mut Memo,
+    findings: &mut Vec<Finding>,
+) -> Vec<Arc<Parsed>> {
+    let mut ingresses = Vec::with_capacity(resources.ingresses.len());
+    for (key, object) in &resources.ingresses {
+        match class::verdict(key, &object.value, resources, options) {
+            Verdict::NotOurs(remark) => findings.extend(remark),
+            Verdict::Ours => {
+                let parsed = memo.ingress(key, object, config, options);
+                findings.extend_from_slice(&parsed.findings);
+                if parsed.served {
+                    ingresses.push(parsed);
+                }
+            }
+        }
+    }
+    ingresses.sort_by(|one, other| one.created.cmp(&other.created).then_with(|| name(other).cmp(name(one))));
+    ingresses
+}
+
+/// The octets of `namespace/name`.
+fn name(parsed: &Parsed) -> impl Iterator<Item = u8> {
+    parsed.key.namespace.bytes().chain([b'/']).chain(parsed.key.name.bytes())
+}
+
+struct Translator<'a> {
+    resources: &'a Resources,
+    options: &'a Options,
+    config: Arc<Config>,
+    memo: &'a mut Memo,
+    findings: Vec<Finding>,
+    certificates: BTreeMap<HostMatch, CertificateChoice>,
+}
+
+/// Contributions by host, in order of age.
+type ByHost = BTreeMap<HostMatch, Vec<Contribution>>;
+
+impl Translator<'_> {
+    fn hosts(&mut self, ingresses: &[Arc<Parsed>]) -> BTreeMap<HostMatch, Arc<VirtualHost>> {
+        let by_host = contributions(ingresses);
+        let catch_all = catch_all(ingresses);
+        let canaries = self.canaries(ingresses, &by_host, catch_all.as_ref());
+        let aliases = self.aliases(&by_host);
+        let mut previous = std::mem::take(&mut self.memo.hosts);
+        let mut hosts = BTreeMap::new();
+        for (host, contributions) in &by_host {
+            self.certificate(host, contributions, aliases.get(host));
+        }
+        for (host, contributions) in by_host {
+            let catch_all = catch_all.clone().filter(|_| host == HostMatch::Any);
+            let input =
+                self.input(&host, contributions, catch_all, &canaries, aliases.get(&host).cloned().unwrap_or_default());
+            let merged = match previous.remove(&host) {
+                Some(merged) if merged.input == input => merged,
+                _ => Arc::new(host::build(&host, input, &self.config, &mut self.memo.patterns)),
+            };
+            self.findings.extend_from_slice(&merged.findings);
+            hosts.insert(host.clone(), Arc::clone(&merged.host));
+            self.memo.hosts.insert(host, merged);
+        }
+        self.add_www_redirects(&mut hosts);
+        hosts
+    }
+
+    fn canaries(&mut self, ingresses: &[Arc<Parsed>], by_host: &ByHost, catch_all: Option<&Contribution>) -> Canaries {
+        let canaries = || ingresses.iter().filter(|parsed| parsed.draft.canary.is_some());
+        let mut touched = BTreeMap::new();
+        for host in canaries().flat_map(|parsed| &parsed.rules).map(|rule| &rule.host).chain([&HostMatch::Any]) {
+            if let Some(contributions) = by_host.get(host) {
+                let default_server = *host == HostMatch::Any;
+                let catch_all = catch_all.filter(|_| default_server);
+                touched.insert(host.clone(), Locations::gather(contributions, catch_all, default_server));
+            }
+        }
+        canary::merge(canaries(), &touched, &mut self.findings)
+    }
+
+    /// Aliases by host: those of the oldest Ingress that has any; a name that belongs to a host, or to an earlier one's aliases, is left out.
+    fn aliases(&mut self, by_host: &ByHost) -> BTreeMap<HostMatch, Vec<HostAlias>> {
+        let mut kept = BTreeMap::new();
+        for (host, contributions) in by_host {
+            let mut owners = contributions.iter().filter(|contribution| !contribution.ingress.draft.aliases.is_empty());
+            let Some(owner) = owners.next() else { continue };
+            for late in owners.filter(|late| late.ingress.draft.aliases != owner.ingress.draft.aliases) {
+                self.findings.push(Finding::warning(
+                    &late.ingress.object(),
+                    &format!("{}/server-alias", self.options.annotations_prefix),
+                    "alias-ignored",
+                    format!(
+                        "host {host} already has the aliases of Ingress {}, so these are not used",
+                        owner.ingress.key
+                    ),
+                    "put all aliases of a host on one Ingress",
+                ));
+            }
+            let aliases = &owner.ingress.draft.aliases;
+            let free: Vec<HostAlias> = aliases.iter().filter(|alias| !is_host(alias, by_host)).cloned().collect();
+            for dropped in aliases.iter().filter(|alias| is_host(alias, by_host)) {
+                self.findings.push(Finding::warning(
+                    &owner.ingress.object(),
+                    &format!("{}/server-alias", self.options.annotations_prefix),
+                    "alias-is-host",
+                    format!(
+                        "the alias {} is a host of its own, so it stays with that host",
+                        quoted(&dropped.to_string())
+                    ),
+                    "remove the alias",
+                ));
+            }
+            kept.insert(host.clone(), free);
+        }
+        kept
+    }
+
+    /// Registers the certificate of a host and of the aliases it covers.
+    fn certificate(&mut self, host: &HostMatch, contributions: &[Contribution], aliases: Option<&Vec<HostAlias>>) {
+        if *host == HostMatch::Any {
+            return;
+        }
+        let ingresses = contributions.iter().map(|contribution| &contribution.ingress);
+        let choice = tls::choose(host, ingresses, self.resources, &mut self.memo.secrets, &mut self.findings);
+        let Some(choice) = choice else { return };
+        if let CertificateChoice::Own(certificate) = &choice {
+            let names = aliases.into_iter().flatten().filter_map(host::alias_host);
+            for name in names.filter(|name| certificate.covers(name)) {
+                self.certificates.insert(name, choice.clone());
+            }
+        }
+        self.certificates.insert(host.clone(), choice);
+    }
+
+    fn input(
+        &mut self,
+        host: &HostMatch,
+        contributions: Vec<Contribution>,
+        catch_all: Option<Contribution>,
+        canaries: &Canaries,
+        aliases: Vec<HostAlias>,
+    ) -> Input {
+        let ingresses = || contributions.iter().chain(&catch_all).map(|contribution| &contribution.ingress);
+        let clusters = ingresses().flat_map(|parsed| parsed.clusters());
+        let own_canaries = clusters.filter_map(|id| Some((id.clone(), canaries.get(id)?.clone()))).collect();
+        let mut fallbacks = BTreeMap::new();
+        for parsed in ingresses() {
+            let Some(service) = &parsed.draft.default_backend else { continue };
+            let key = crate::ObjectKey { namespace: Arc::clone(&parsed.key.namespace), name: Arc::clone(service) };
+            match backend::first_port(&key, self.resources) {
+                Some(id) => {
+                    fallbacks.insert(parsed.key.clone(), id);
+                }
+                None => self.findings.push(Finding::warning(
+                    &parsed.object(),
+                    &format!("{}/default-backend", self.options.annotations_prefix),
+                    "service-not-found",
+                    format!(
+                        "the Service {} does not exist or has no port, so the annotation has no effect",
+                        quoted(&key.name)
+                    ),
+                    "name a Service of the Ingress' namespace",
+                )),
+            }
+        }
+        Input {
+            certificate: self.certificates.get(host).cloned(),
+            tls: self.is_tls(host),
+            canaries: own_canaries,
+            fallbacks,
+            aliases,
+            contributions,
+            catch_all,
+        }
+    }
+
+    /// Whether a certificate is registered for the host itself or for the wildcard above it.
+    fn is_tls(&self, host: &HostMatch) -> bool {
+        let above = match host {
+            HostMatch::Exact(name) => name.parent().and_then(|parent| parent.parse().ok()).map(HostMatch::Wildcard),
+            HostMatch::Wildcard(_) | HostMatch::Any => None,
+        };
+        self.certificates.contains_key(host) || above.is_some_and(|above| self.certificates.contains_key(&above))
+    }
+
+    /// `from-to-www-redirect`: a host that only redirects, unless a host or an alias has that name.
+    fn add_www_redirects(&mut self, hosts: &mut BTreeMap<HostMatch, Arc<VirtualHost>>) {
+        let merged: Vec<Arc<Merged>> = self.memo.hosts.values().filter(|merged| merged.www_redirect).cloned().collect();
+        for merged in merged {
+            let HostMatch::Exact(target) = &merged.host.host else { continue };
+            let Some(from) = host::www_counterpart(target).map(HostMatch::Exact) else { continue };
+            if hosts.contains_key(&from) {
+                continue;
+            }
+            if let Some(CertificateChoice::Own(certificate)) = &merged.input.certificate
+                && certificate.covers(&from)
+            {
+                self.certificates.insert(from.clone(), CertificateChoice::Own(Arc::clone(certificate)));
+            }
+            let redirecting = VirtualHost {
+                host: from.clone(),
+                aliases: Vec::<Alias>::new(),
+                tls: false,
+                action: HostAction::RedirectTo(target.clone()),
+            };
+            hosts.insert(from, Arc::new(redirecting));
+        }
+    }
+
+    fn default_backend(&mut self) -> Option<ClusterId> {
+        let key = self.options.default_backend_service.as_ref()?;
+        let found = backend::first_port(key, self.resources);
+        if found.is_none() {
+            let message = "the Service named by --default-backend-service does not exist or has no port; the built-in 404 answers".to_owned();
+            self.findings.push(Finding::error(
+                &ObjectRef::new("Service", key),
+                "",
+                "service-not-found",
+                message,
+                "create the Service",
+            ));
+        }
+        found
+    }
+
+    fn default_certificate(&mut self) -> Arc<portcullis_model::Certificate> {
+        let Some(key) = &self.options.default_ssl_certificate else {
+            return Arc::clone(&self.options.fallback_certificate);
+        };
+        tls::load(key, self.resources, &mut self.memo.secrets).unwrap_or_else(|reason| {
+            let message = format!("{reason}; a self-signed certificate is the default");
+            self.findings.push(Finding::error(&ObjectRef::new("Secret", key), "", "default-certificate", message, ""));
+            Arc::clone(&self.options.fallback_certificate)
+        })
+    }
+
+    /// Every cluster that is named. Upstream settings come from the oldest Ingress that names it.
+    fn clusters(
+        &mut self,
+        ingresses: &[Arc<Parsed>],
+        hosts: &BTreeMap<HostMatch, Arc<VirtualHost>>,
+        default_backend: Option<&ClusterId>,
+    ) -> BTreeMap<ClusterId, Arc<Cluster>> {
+        let mut wanted: BTreeMap<&ClusterId, (bool, Option<&Arc<Parsed>>)> = BTreeMap::new();
+        for parsed in ingresses {
+            for id in parsed.clusters() {
+                wanted.entry(id).or_insert((parsed.draft.service_upstream, Some(parsed)));
+            }
+        }
+        for id in hosts.values().flat_map(|host| fallbacks(host)).chain(default_backend) {
+            wanted.entry(id).or_insert((self.config.service_upstream, None));
+        }
+        let mut clusters = BTreeMap::new();
+        for (id, (service_upstream, first)) in wanted {
+            if let Some(parsed) = first {
+                self.missing_service(id, parsed);
+            }
+            let cluster = backend::cluster(id, service_upstream, self.resources, self.options, &mut self.findings);
+            clusters.insert(id.clone(), Arc::new(cluster));
+        }
+        clusters
+    }
+
+    fn missing_service(&mut self, id: &ClusterId, parsed: &Parsed) {
+        let overridden = self.options.endpoint_overrides.iter().any(|entry| entry.service == backend::service_key(id));
+        if overridden || self.resources.services.contains_key(&backend::service_key(id)) {
+            return;
+        }
+        self.findings.push(Finding::warning(
+            &parsed.object(),
+            "",
+            "service-not-found",
+            format!("the Service {} does not exist, so requests to it answer 503", quoted(&id.service)),
+            "create the Service in the namespace of the Ingress",
+        ));
+    }
+}
+
+fn contributions(ingresses: &[Arc<Parsed>]) -> ByHost {
+    let mut by_host = ByHost::from([(HostMatch::Any, Vec::new())]);
+    for parsed in ingresses.iter().filter(|parsed| parsed.draft.canary.is_none()) {
+        for (number, rule) in parsed.rules.iter().enumerate() {
+            let contribution = Contribution { ingress: Arc::clone(parsed), rule: number };
+            by_host.entry(rule.host.clone()).or_default().push(contribution);
+        }
+    }
+    by_host
+}
+
+/// The oldest Ingress with a default backend and no rules answers for hosts that no rule names.
+fn catch_all(ingresses: &[Arc<Parsed>]) -> Option<Contribution> {
+    let found = ingresses
+        .iter()
+        .find(|parsed| parsed.draft.canary.is_none() && parsed.default_backend.is_some() && parsed.rules.is_empty());
+    found.map(|parsed| Contribution { ingress: Arc::clone(parsed), rule: 0 })
+}
+
+fn is_host(alias: &HostAlias, by_host: &ByHost) -> bool {
+    host::alias_host(alias).is_some_and(|host| by_host.contains_key(&host))
+}
+
+fn fallbacks(host: &VirtualHost) -> impl Iterator<Item = &ClusterId> {
+    let routes = match &host.action {
+        HostAction::Serve { routes, .. } => routes.as_slice(),
+        HostAction::RedirectTo(_) => &[],
+    };
+    routes.iter().filter_map(|route| route.policy.fallback.as_ref())
+}

@@ -1,0 +1,163 @@
+//! The host of a request, read once: from `Host`, an absolute request target or `:authority`.
+
+use std::borrow::Cow;
+
+/// The authority a client asked for (RFC 9110 section 7.2, RFC 3986 section 3.2).
+///
+/// [`Authority::host`] is what routing compares: lower case, without port and without one trailing dot.
+/// [`Authority::as_received`] is what is forwarded in `Host`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Authority<'a> {
+    raw: &'a str,
+    host: Cow<'a, str>,
+    port: Option<u16>,
+}
+
+/// Why a `Host` value is refused with 400.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidAuthority {
+    /// No host at all.
+    #[error("the host is empty")]
+    Empty,
+    /// An octet that no host name or address literal can hold, user information included.
+    #[error("the host has a character that is not allowed")]
+    Character,
+    /// The port is no number from 0 to 65535.
+    #[error("the port is not a number from 0 to 65535")]
+    Port,
+    /// Two dots in a row, or longer than a DNS name can be.
+    #[error("the host is not a name or an address")]
+    Name,
+}
+
+/// A DNS name has at most 253 octets (RFC 1035 section 2.3.4), here one more for the trailing dot.
+const LONGEST_HOST: usize = 254;
+
+impl<'a> Authority<'a> {
+    /// Reads `host[:port]`.
+    ///
+    /// # Errors
+    ///
+    /// When the value holds anything but a registered name, an IPv4 address or a bracketed IPv6 address and a port.
+    pub fn parse(raw: &'a str) -> Result<Self, InvalidAuthority> {
+        let (host, port) = split_port(raw)?;
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.is_empty() {
+            return Err(InvalidAuthority::Empty);
+        }
+        if host.len() > LONGEST_HOST || host.starts_with('.') || host.contains("..") {
+            return Err(InvalidAuthority::Name);
+        }
+        let host = if host.bytes().any(|octet| octet.is_ascii_uppercase()) {
+            Cow::Owned(host.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(host)
+        };
+        Ok(Self { raw, host, port })
+    }
+
+    /// Lower case, without port and trailing dot. An IPv6 address keeps its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// As the client sent it.
+    #[must_use]
+    pub fn as_received(&self) -> &'a str {
+        self.raw
+    }
+
+    /// The port, if one was given and not empty.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+}
+
+fn split_port(raw: &str) -> Result<(&str, Option<u16>), InvalidAuthority> {
+    if raw.is_empty() {
+        return Err(InvalidAuthority::Empty);
+    }
+    let (host, rest) = if raw.starts_with('[') {
+        let end = raw.find(']').ok_or(InvalidAuthority::Character)?;
+        let (literal, rest) = raw.split_at(end + 1);
+        let inner = literal.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or_default();
+        if inner.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(InvalidAuthority::Name);
+        }
+        (literal, rest)
+    } else {
+        let end = raw.find(':').unwrap_or(raw.len());
+        let (name, rest) = raw.split_at(end);
+        if !name.bytes().all(is_name_octet) {
+            return Err(InvalidAuthority::Character);
+        }
+        (name, rest)
+    };
+    match rest.strip_prefix(':') {
+        None if rest.is_empty() => Ok((host, None)),
+        None => Err(InvalidAuthority::Character),
+        Some("") => Ok((host, None)),
+        Some(port) if port.bytes().all(|octet| octet.is_ascii_digit()) => {
+            port.parse().map(|port| (host, Some(port))).map_err(|_| InvalidAuthority::Port)
+        }
+        Some(_) => Err(InvalidAuthority::Port),
+    }
+}
+
+/// Octets of a registered name: unreserved, sub-delims and `%` (RFC 3986 section 3.2.2).
+fn is_name_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&octet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_port_and_one_trailing_dot_do_not_count() {
+        for (raw, host, port) in [
+            ("a.example", "a.example", None),
+            ("MiXeD.Example", "mixed.example", None),
+            ("a.example:8080", "a.example", Some(8080)),
+            ("a.example:", "a.example", None),
+            ("a.example.", "a.example", None),
+            ("a.example.:80", "a.example", Some(80)),
+            ("foo_bar", "foo_bar", None),
+            ("127.0.0.1:80", "127.0.0.1", Some(80)),
+            ("[::1]:80", "[::1]", Some(80)),
+        ] {
+            let authority = Authority::parse(raw).unwrap();
+            assert_eq!((authority.host(), authority.port()), (host, port), "{raw}");
+            assert_eq!(authority.as_received(), raw);
+        }
+    }
+
+    #[test]
+    fn malformed_hosts_are_refused() {
+        for raw in [
+            "",
+            ".",
+            "a..b",
+            ".a",
+            "user@a.example",
+            "a.example/x",
+            "a.example?x",
+            "a b",
+            "a\\b",
+            "a.example:x",
+            "a.example:65536",
+            "a.example:-1",
+            "[::1",
+            "[::1]x",
+            "[zz]",
+            "ä.example",
+            "a\u{7f}",
+            "a:80:80",
+        ] {
+            assert!(Authority::parse(raw).is_err(), "{raw:?}");
+        }
+        assert!(Authority::parse(&"a".repeat(300)).is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! Certificates by server name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Serialize;
+
+use crate::{HostMatch, HostName};
+
+/// Namespace and name of a Secret.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct SecretName {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A certificate chain with its key, checked to belong together.
+///
+/// `Debug` and `Serialize` show names and dates, never the key.
+#[derive(Clone)]
+pub struct Certificate {
+    key: Arc<CertifiedKey>,
+    fingerprint: u64,
+    names: Box<[HostMatch]>,
+    not_after: i64,
+    source: Option<SecretName>,
+}
+
+/// Why a key pair is refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidCertificate {
+    /// No certificate in the chain.
+    #[error("there is no certificate")]
+    Empty,
+    /// A key that is not understood.
+    #[error("the private key is not understood: {0}")]
+    Key(String),
+    /// A key of another certificate.
+    #[error("the private key does not belong to the certificate")]
+    Mismatch,
+}
+
+impl Certificate {
+    /// Checks that `key` belongs to the first certificate of `chain`.
+    ///
+    /// `names` are the names it is valid for, `not_after` is in seconds since 1970, `source` the Secret it came from.
+    ///
+    /// # Errors
+    ///
+    /// When the chain is empty, the key is not understood, or both do not match.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: &PrivateKeyDer<'static>,
+        names: Vec<HostMatch>,
+        not_after: i64,
+        source: Option<SecretName>,
+    ) -> Result<Self, InvalidCertificate> {
+        use std::hash::{Hash, Hasher};
+        if chain.is_empty() {
+            return Err(InvalidCertificate::Empty);
+        }
+        let mut hasher = std::hash::DefaultHasher::new();
+        chain.hash(&mut hasher);
+        key.secret_der().hash(&mut hasher);
+        let signing =
+            aws_lc_rs::sign::any_supported_type(key).map_err(|error| InvalidCertificate::Key(error.to_string()))?;
+        let key = CertifiedKey::new(chain, signing);
+        match key.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+            Err(_) => return Err(InvalidCertificate::Mismatch),
+        }
+        Ok(Self { key: Arc::new(key), fingerprint: hasher.finish(), names: names.into(), not_after, source })
+    }
+
+    /// The pair as rustls takes it.
+    #[must_use]
+    pub fn key(&self) -> &Arc<CertifiedKey> {
+        &self.key
+    }
+
+    /// The names it is valid for.
+    #[must_use]
+    pub fn names(&self) -> &[HostMatch] {
+        &self.names
+    }
+
+    /// End of validity, in seconds since 1970.
+    #[must_use]
+    pub fn not_after(&self) -> i64 {
+        self.not_after
+    }
+
+    /// The Secret it came from; none for the self-signed default.
+    #[must_use]
+    pub fn source(&self) -> Option<&SecretName> {
+        self.source.as_ref()
+    }
+
+    /// Whether it is valid for `host`: an equal name, or a wildcard for its first label (RFC 6125 section 6.4.3).
+    ///
+    /// For a wildcard host the same wildcard must be listed.
+    #[must_use]
+    pub fn covers(&self, host: &HostMatch) -> bool {
+        self.names.iter().any(|name| match (name, host) {
+            (HostMatch::Wildcard(parent), HostMatch::Exact(host)) => host.parent() == Some(parent.as_str()),
+            _ => name == host,
+        })
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Certificate")
+            .field("source", &self.source)
+            .field("names", &self.names)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint && self.source == other.source
+    }
+}
+
+impl Eq for Certificate {}
+
+impl Serialize for Certificate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Certificate", 3)?;
+        fields.serialize_field("secret", &self.source.as_ref().map(ToString::to_string))?;
+        fields.serialize_field("names", &self.names)?;
+        fields.serialize_field("not_after", &self.not_after)?;
+        fields.end()
+    }
+}
+
+/// Which certificate a server name gets.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateChoice {
+    /// The one of a Secret.
+    Own(Arc<Certificate>),
+    /// The default certificate, although a wildcard entry may cover the name: the host has a TLS section whose Secret is unusable.
+    Default,
+}
+
+/// All certificates, by server name.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct CertificateSet {
+    /// What answers where no entry fits and where no server name was sent.
+    pub default: Arc<Certificate>,
+    /// By exact or wildcard host.
+    pub by_host: BTreeMap<HostMatch, CertificateChoice>,
+}
+
+impl CertificateSet {
+    /// The entry of `host`: its own, else the one of the wildcard above it. Hosts with an entry are redirected to HTTPS.
+    #[must_use]
+    pub fn entry(&self, host: &HostName) -> Option<&CertificateChoice> {
+        self.by_host.get(&HostMatch::Exact(host.clone())).or_else(|| {
+            let parent = host.parent()?.parse().ok()?;
+            self.by_host.get(&HostMatch::Wildcard(parent))
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! What annotations decide for a route, one field per group.
+
+mod canary;
+mod closed;
+mod https_redirect;
+mod observe;
+mod redirect;
+mod rewrite;
+mod upstream;
+
+use serde::Serialize;
+
+pub use canary::{Canary, CanaryHeader, CanaryHeaderName};
+pub use closed::Closed;
+pub use https_redirect::{HttpsRedirect, HttpsRedirectMode};
+pub use observe::Observe;
+pub use redirect::{Location, Redirect};
+pub use rewrite::Rewrite;
+pub use upstream::UpstreamPolicy;
+
+use crate::ClusterId;
+
+/// The effective policy of a route. The proxy takes it apart field by field, so that none is forgotten.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct RoutePolicy {
+    /// Set where a protecting setting cannot be honoured: everything answers 503.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+    /// `permanent-redirect`, `temporal-redirect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+    /// `ssl-redirect`, `force-ssl-redirect` and how their `Location` is written.
+    pub https_redirect: HttpsRedirect,
+    /// `relative-redirects`: redirects to a path stay relative.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub relative_redirects: bool,
+    /// `rewrite-target`, `x-forwarded-prefix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
+    /// `canary*`: where a share of the requests goes instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+    /// `backend-protocol`, `upstream-vhost`.
+    pub upstream: UpstreamPolicy,
+    /// `default-backend`: takes all requests while the backend has no endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<ClusterId>,
+    /// `enable-access-log`.
+    pub observe: Observe,
+}
+
+impl RoutePolicy {
+    /// Whether nothing differs from the defaults.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}

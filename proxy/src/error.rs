@@ -1,0 +1,126 @@
+//! What can go wrong with one request once it has a route, whose fault it is, and whether another try may help.
+
+use std::io;
+
+use http::StatusCode;
+use portcullis_model::Reason;
+
+/// One failed try to get a response, or one failed request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProxyError {
+    /// There is no endpoint to try.
+    #[error("the upstream has no endpoint")]
+    NoEndpoints,
+    /// The connection was refused or broke while it was made.
+    #[error("no connection to the upstream")]
+    Connect(#[source] io::Error),
+    /// The connection was not made in time.
+    #[error("the upstream did not take the connection in time")]
+    ConnectTimeout,
+    /// TLS to the upstream failed.
+    #[error("TLS to the upstream failed")]
+    Tls(#[source] io::Error),
+    /// The upstream closed the connection or broke the protocol before its response was complete.
+    #[error("the upstream gave no valid response")]
+    Upstream(#[source] hyper::Error),
+    /// The upstream neither sent nor took anything for too long.
+    #[error("the upstream was silent too long")]
+    UpstreamTimeout,
+    /// The upstream switched protocols unasked, or to another one than asked for.
+    #[error("the upstream switched to a protocol that was not asked for")]
+    BadUpgrade,
+    /// The client's request body ended early or is malformed.
+    #[error("the request body is incomplete or malformed")]
+    BadBody,
+    /// The client's request body did not come in time.
+    #[error("the request body did not come in time")]
+    BodyTimeout,
+    /// A request that cannot be written, which checks before should have prevented.
+    #[error("the request cannot be sent on")]
+    Unsendable,
+}
+
+/// Who is at fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Side {
+    /// Whoever sent the request.
+    Client,
+    /// Whoever should have answered it.
+    Upstream,
+    /// We.
+    Internal,
+}
+
+impl ProxyError {
+    pub(crate) fn side(&self) -> Side {
+        match self {
+            Self::BadBody | Self::BodyTimeout => Side::Client,
+            Self::Unsendable => Side::Internal,
+            Self::NoEndpoints
+            | Self::Connect(_)
+            | Self::ConnectTimeout
+            | Self::Tls(_)
+            | Self::Upstream(_)
+            | Self::UpstreamTimeout
+            | Self::BadUpgrade => Side::Upstream,
+        }
+    }
+
+    /// Whether another endpoint may be asked (nginx: `proxy_next_upstream error timeout`).
+    pub(crate) fn may_try_another(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::ConnectTimeout | Self::Tls(_) | Self::Upstream(_) | Self::UpstreamTimeout => true,
+            Self::NoEndpoints | Self::BadUpgrade | Self::BadBody | Self::BodyTimeout | Self::Unsendable => false,
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoEndpoints => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Connect(_) | Self::Tls(_) | Self::Upstream(_) | Self::BadUpgrade => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Unsendable => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::NoEndpoints => Reason::NoEndpoints,
+            Self::Connect(_) => Reason::ConnectFailed,
+            Self::ConnectTimeout => Reason::ConnectTimeout,
+            Self::Tls(_) => Reason::UpstreamTls,
+            Self::Upstream(_) => Reason::UpstreamError,
+            Self::UpstreamTimeout => Reason::UpstreamTimeout,
+            Self::BadUpgrade => Reason::BadUpgrade,
+            Self::BadBody => Reason::BadBody,
+            Self::BodyTimeout => Reason::BodyTimeout,
+            Self::Unsendable => Reason::Internal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_faults_of_upstreams_are_tried_again() {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        for (error, status, again) in [
+            (ProxyError::Connect(refused()), 502, true),
+            (ProxyError::ConnectTimeout, 504, true),
+            (ProxyError::Tls(refused()), 502, true),
+            (ProxyError::UpstreamTimeout, 504, true),
+            (ProxyError::NoEndpoints, 503, false),
+            (ProxyError::BadUpgrade, 502, false),
+            (ProxyError::BadBody, 400, false),
+            (ProxyError::BodyTimeout, 408, false),
+            (ProxyError::Unsendable, 500, false),
+        ] {
+            assert_eq!((error.status().as_u16(), error.may_try_another()), (status, again), "{error}");
+            assert!(error.side() == Side::Upstream || !error.may_try_another(), "{error}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! One request from its head to the end of its response: what is counted and logged when it is over, however it ends.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use portcullis_model::{Known, Reason, Variable};
+use tokio::time::Instant;
+
+use super::decide::Destination;
+use super::variables::{Variables, push_display, push_field, push_some};
+use crate::access_log::{Captured, LogFormat, Stage, TimeForm, Value, push_seconds};
+use crate::body::BodySource;
+use crate::server::ClientConnection;
+use crate::table::CompiledRoute;
+use crate::upstream::{Attempt, Upstream};
+
+/// One request under way. Dropping it ends it: with 499 where no response was begun.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    connection: Rc<ClientConnection>,
+    format: Option<Rc<LogFormat>>,
+    from_request: Captured,
+    from_response: Captured,
+    began: Instant,
+    head_octets: usize,
+    head_sent: usize,
+    body_sent: u64,
+    status: Option<StatusCode>,
+    reason: Option<Reason>,
+    /// `X-Request-ID`.
+    pub(super) request_id: Option<HeaderValue>,
+    /// The route.
+    pub(super) route: Option<Arc<CompiledRoute>>,
+    /// Where the request is sent.
+    pub(super) to: Option<Destination>,
+    /// The default backend, where it is sent there.
+    pub(super) default_backend: Option<Arc<Upstream>>,
+    /// The request body, where there is one.
+    pub(super) body: Option<Rc<BodySource>>,
+    /// Tries at upstreams.
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// Logged where the client went away before there was a status (nginx).
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+impl Exchange {
+    /// A request whose head is complete.
+    pub(super) fn begin(connection: &Rc<ClientConnection>, format: Option<Rc<LogFormat>>, began: Instant) -> Box<Self> {
+        let worker = connection.worker();
+        Box::new(Self {
+            connection: Rc::clone(connection),
+            from_request: worker.captures().take(),
+            from_response: worker.captures().take(),
+            format,
+            began,
+            head_octets: 0,
+            head_sent: 0,
+            body_sent: 0,
+            status: None,
+            reason: None,
+            request_id: None,
+            route: None,
+            to: None,
+            default_backend: None,
+            body: None,
+            attempts: Vec::new(),
+        })
+    }
+
+    /// The connection it came on.
+    pub(super) fn connection(&self) -> &Rc<ClientConnection> {
+        &self.connection
+    }
+
+    /// Writes down what the log line wants of the request head.
+    pub(super) fn note_request(&mut self, variables: &Variables<'_>) {
+        self.head_octets = variables.head.octets;
+        if let Some(format) = &self.format {
+            format.capture(Stage::Request, &mut self.from_request, |variable, out| variables.push(variable, out));
+        }
+    }
+
+    /// This request is not logged.
+    pub(super) fn keep_silent(&mut self) {
+        self.format = None;
+    }
+
+    /// An answer is made here.
+    pub(super) fn note_reason(&mut self, reason: Reason) {
+        self.reason = Some(reason);
+    }
+
+    /// The response head goes out. `upstream` are the fields as the upstream sent them.
+    pub(super) fn note_response(&mut self, status: StatusCode, sent: &HeaderMap) {
+        self.status = Some(status);
+        let Some(format) = &self.format else { return };
+        let fields = sent.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+        self.head_sent = fields.sum();
+        if format.needs_response_headers() {
+            // Fields that are hidden from clients are hidden from the log, too.
+            format.capture(Stage::Response, &mut self.from_response, |variable, out| match variable {
+                Variable::SentHeader(name) | Variable::UpstreamHeader(name) => push_field(sent, name, out),
+                _ => Value::Unset,
+            });
+        }
+    }
+
+    /// Octets of the response body went out.
+    pub(super) fn note_sent(&mut self, octets: usize) {
+        self.body_sent = self.body_sent.wrapping_add(octets as u64);
+    }
+
+    /// A tunnel is over that carried so many octets to the client.
+    pub(super) fn note_tunnelled(&mut self, octets: u64) {
+        self.body_sent = octets;
+    }
+
+    /// The upstream that the request is sent to.
+    pub(super) fn upstream(&self) -> Option<&Arc<Upstream>> {
+        let route = || self.route.as_ref();
+        match self.to? {
+            Destination::Primary => route()?.upstream.as_ref(),
+            Destination::Canary => route()?.canary.as_ref(),
+            Destination::Fallback => route()?.fallback.as_ref(),
+            Destination::DefaultBackend => self.default_backend.as_ref(),
+        }
+    }
+
+    fn value(&self, known: Known, status: u16, now: Instant, out: &mut Vec<u8>) -> Value {
+        let clock = self.connection.worker().clock();
+        match known {
+            Known::TimeLocal => time(|out| clock.push_now(TimeForm::Local, out), out),
+            Known::TimeIso8601 => time(|out| clock.push_now(TimeForm::Iso8601, out), out),
+            Known::Msec => time(|out| clock.push_now(TimeForm::Milliseconds, out), out),
+            Known::Status => push_display(status, out),
+            Known::BodyBytesSent => push_display(self.body_sent, out),
+            Known::BytesSent => push_display(self.head_sent as u64 + self.body_sent, out),
+            Known::RequestLength => {
+                let body = self.body.as_ref().map_or(0, |body| body.octets());
+                push_display(self.head_octets as u64 + body, out)
+            }
+            Known::RequestTime => time(|out| push_seconds(now.duration_since(self.began), out), out),
+            Known::RequestId => push_some(self.request_id.as_ref().map(HeaderValue::as_bytes), out),
+            Known::ServerName => {
+                let host = self.route.as_ref().map(|route| &*route.route.source.host).filter(|host| !host.is_empty());
+                push_display(host.unwrap_or("_"), out)
+            }
+            Known::ProxyUpstreamName => self.push_upstream_name(out),
+            Known::ProxyAlternativeUpstreamName => {
+                let canary = self.upstream().filter(|_| self.to == Some(Destination::Canary));
+                push_display(canary.map_or("", |canary| canary.name()), out)
+            }
+            Known::UpstreamAddr => self.push_attempts(out, |attempt, out| push_display(attempt.address, out)),
+            Known::UpstreamStatus => self.push_attempts(out, |attempt, out| push_display(attempt.status, out)),
+            Known::UpstreamResponseLength => self.push_attempts(out, |attempt, out| push_display(attempt.octets, out)),
+            Known::UpstreamResponseTime => self.push_times(out, |attempt| attempt.over),
+            Known::UpstreamConnectTime => self.push_times(out, |attempt| attempt.connected),
+            Known::UpstreamHeaderTime => self.push_times(out, |attempt| attempt.head),
+            Known::Namespace => self.push_source(out, |route| &route.route.source.namespace),
+            Known::IngressName => self.push_source(out, |route| &route.route.source.ingress),
+            Known::LocationPath => self.push_source(out, |route| &route.route.source.path),
+            Known::ServiceName => {
+                self.push_source(out, |route| route.upstream.as_ref().map_or("", |up| &up.id().service))
+            }
+            Known::ServicePort => self.push_source(out, |route| route.upstream.as_ref().map_or("", |up| &up.id().port)),
+            Known::Reason => push_some(self.reason.map(|reason| reason.code().as_bytes()), out),
+            Known::Rule => self.route.as_ref().map_or(Value::Unset, |route| push_display(route.rule(), out)),
+            // Written down when the head was read.
+            _ => Value::Unset,
+        }
+    }
+
+    fn push_upstream_name(&self, out: &mut Vec<u8>) -> Value {
+        let of_route = self.route.as_ref().map(|route| route.upstream.as_ref().map_or(DEFAULT_BACKEND, |up| up.name()));
+        let of_default = || (self.to == Some(Destination::DefaultBackend)).then_some(DEFAULT_BACKEND);
+        push_some(of_route.or_else(of_default).map(str::as_bytes), out)
+    }
+
+    fn push_source(&self, out: &mut Vec<u8>, part: impl Fn(&CompiledRoute) -> &str) -> Value {
+        push_some(self.route.as_ref().map(|route| part(route).as_bytes()), out)
+    }
+
+    fn push_attempts(&self, out: &mut Vec<u8>, push: impl Fn(&Attempt, &mut Vec<u8>) -> Value) -> Value {
+        for (place, attempt) in self.attempts.iter().enumerate() {
+            if place > 0 {
+                out.extend_from_slice(b", ");
+            }
+            push(attempt, out);
+        }
+        if self.attempts.is_empty() { Value::Unset } else { Value::Set }
+    }
+
+    fn push_times(&self, out: &mut Vec<u8>, part: impl Fn(&Attempt) -> Option<Duration>) -> Value {
+        self.push_attempts(out, |attempt, out| match part(attempt) {
+            Some(duration) => time(|out| push_seconds(duration, out), out),
+            None => push_display('-', out),
+        })
+    }
+
+    fn end_last_attempt(&mut self, now: Instant) {
+        if let Some(last) = self.attempts.last_mut()
+            && last.over.is_none()
+        {
+            last.over = Some(now.duration_since(last.began));
+            last.octets = self.body_sent;
+        }
+    }
+}
+
+/// What ingress-nginx calls the default backend of the controller.
+const DEFAULT_BACKEND: &str = "upstream-default-backend";
+
+fn time(push: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) -> Value {
+    push(out);
+    Value::Set
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        self.end_last_attempt(now);
+        if self.status.is_none() {
+            self.reason = Some(Reason::ClientGone);
+        }
+        let status = self.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16());
+        let connection = Rc::clone(&self.connection);
+        let worker = connection.worker();
+        worker.counters().request(status, self.reason);
+        if let Some(format) = &self.format {
+            worker.lines().add(|line| {
+                format.render(&self.from_request, &self.from_response, line, |variable, out| match variable {
+                    Variable::Known(known) => self.value(*known, status, now, out),
+                    _ => Value::Unset,
+                });
+            });
+        }
+        worker.captures().give_back(std::mem::take(&mut self.from_request));
+        worker.captures().give_back(std::mem::take(&mut self.from_response));
+        let unfinished_body = self.body.as_ref().is_some_and(|body| !body.has_ended());
+        connection.request_over(now, unfinished_body);
+    }
+}

@@ -1,0 +1,346 @@
+//! A request head as decisions see it: read once, refused where it can be read in two ways.
+
+use std::net::SocketAddr;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header};
+use portcullis_model::{Authority, CanonicalPath, Peer, Reason, Settings};
+
+use super::answer::Answer;
+
+/// What is known of the connection a request came on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ConnectionFacts {
+    /// The other end of the TCP connection.
+    pub peer: SocketAddr,
+    /// The port it was accepted on.
+    pub port: u16,
+    /// Whether it is TLS, ended here.
+    pub tls: bool,
+    /// The port that HTTPS is served on, for redirects that name it.
+    pub https_port: u16,
+}
+
+impl ConnectionFacts {
+    /// `http` or `https`, by the connection alone.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+}
+
+/// A request head, not yet judged.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'r> {
+    /// Method, case preserved.
+    pub method: &'r Method,
+    /// Version the client speaks.
+    pub version: Version,
+    /// Target as parsed: origin form, absolute form, or with the authority of HTTP/2.
+    pub uri: &'r Uri,
+    /// Fields as received.
+    pub headers: &'r HeaderMap,
+    /// The connection.
+    pub facts: ConnectionFacts,
+    /// Who sent it, after trusted forwarded fields.
+    pub peer: Peer,
+    /// Whether `X-Forwarded-*` of this peer are believed (`use-forwarded-headers`).
+    pub trusted: bool,
+    /// Octets of the head, as HTTP/1.1 would write it.
+    pub octets: usize,
+    longest_field: usize,
+}
+
+/// What a valid request head says.
+#[derive(Clone, Debug)]
+pub struct Reading<'r> {
+    /// The host asked for; none in HTTP/1.0 without `Host`.
+    pub authority: Option<Authority<'r>>,
+    /// The path that all decisions see.
+    pub path: CanonicalPath<'r>,
+}
+
+/// Longest request line and longest field line, in octets (nginx: `large_client_header_buffers 4 8k`).
+const LONGEST_LINE: usize = 8 * 1024;
+/// Largest request head (nginx: the same, all four).
+const LARGEST_HEAD: usize = 4 * LONGEST_LINE;
+/// Most fields.
+const MOST_FIELDS: usize = 100;
+/// Longest method.
+const LONGEST_METHOD: usize = 32;
+
+impl<'r> RequestHead<'r> {
+    /// Takes the head of a request.
+    #[must_use]
+    pub fn new(parts: &'r Parts, facts: ConnectionFacts, settings: &Settings) -> Self {
+        let forwarded = &settings.forwarded;
+        let peer = forwarded.client(facts.peer.ip(), &parts.headers);
+        let trusted = forwarded.believes_fields(peer.socket);
+        let Parts { method, uri, version, headers, .. } = parts;
+        let sizes = || headers.iter().map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len());
+        let (longest_field, fields) = sizes().fold((0, 0), |(longest, all), size| (size.max(longest), all + size));
+        let mut head = Self { method, version: *version, uri, headers, facts, peer, trusted, octets: 0, longest_field };
+        head.octets = head.line_octets() + fields + "\r\n".len();
+        head
+    }
+
+    /// Reads and judges it.
+    ///
+    /// # Errors
+    ///
+    /// The answer to a request that is malformed, too large or ambiguous.
+    pub fn read(&self) -> Result<Reading<'r>, Answer> {
+        self.check_size()?;
+        self.check_method()?;
+        self.check_framing()?;
+        let authority = self.authority()?;
+        let bad_path = |_| Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadPath);
+        let path = CanonicalPath::parse(self.raw_path()).map_err(bad_path)?;
+        let query = self.query().unwrap_or_default();
+        if query.bytes().any(|octet| !octet.is_ascii_graphic()) {
+            return Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadPath));
+        }
+        Ok(Reading { authority, path })
+    }
+
+    /// The target in origin form as received: path and query.
+    #[must_use]
+    pub fn target(&self) -> &'r str {
+        self.uri.path_and_query().map_or("", |target| target.as_str())
+    }
+
+    /// The path as received.
+    #[must_use]
+    pub fn raw_path(&self) -> &'r str {
+        self.uri.path()
+    }
+
+    /// The query as received, without `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&'r str> {
+        self.uri.query()
+    }
+
+    /// The value of a field that is there once; the first one where it is repeated.
+    #[must_use]
+    pub fn field(&self, name: &HeaderName) -> Option<&'r str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The scheme that counts: of the connection, or what a trusted peer says in `X-Forwarded-Proto`.
+    #[must_use]
+    pub fn scheme(&self) -> &'r str {
+        self.forwarded(&X_FORWARDED_PROTO).filter(|value| is_scheme(value)).unwrap_or_else(|| self.facts.scheme())
+    }
+
+    /// The host that a trusted peer says in `X-Forwarded-Host`: the first one, if it is a host.
+    #[must_use]
+    pub fn forwarded_host(&self) -> Option<&'r str> {
+        let first = self.forwarded(&X_FORWARDED_HOST)?.split(',').next()?.trim();
+        Authority::parse(first).ok().map(|authority| authority.as_received())
+    }
+
+    /// The port that a trusted peer says in `X-Forwarded-Port`.
+    #[must_use]
+    pub fn forwarded_port(&self) -> Option<&'r str> {
+        self.forwarded(&X_FORWARDED_PORT).filter(|value| value.parse::<u16>().is_ok())
+    }
+
+    fn forwarded(&self, name: &HeaderName) -> Option<&'r str> {
+        if self.trusted { self.field(name) } else { None }
+    }
+
+    fn line_octets(&self) -> usize {
+        self.method.as_str().len() + self.target().len() + " ".len() + " HTTP/1.1\r\n".len()
+    }
+
+    fn check_size(&self) -> Result<(), Answer> {
+        if self.line_octets() > LONGEST_LINE {
+            return Err(Answer::refusal(StatusCode::URI_TOO_LONG, Reason::UriTooLong));
+        }
+        let too_large = self.longest_field > LONGEST_LINE || self.octets > LARGEST_HEAD;
+        if too_large || self.headers.len() > MOST_FIELDS {
+            return Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::HeaderTooLarge));
+        }
+        Ok(())
+    }
+
+    fn check_method(&self) -> Result<(), Answer> {
+        match self.method.as_str() {
+            "CONNECT" | "TRACE" | "TRACK" => {
+                Err(Answer::refusal(StatusCode::METHOD_NOT_ALLOWED, Reason::MethodNotAllowed))
+            }
+            method if method.len() > LONGEST_METHOD => {
+                Err(Answer::refusal(StatusCode::NOT_IMPLEMENTED, Reason::BadRequest))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One transfer coding, and that is `chunked`; the scheme of HTTP/2 is that of the connection (RFC 9112 section 6.1).
+    fn check_framing(&self) -> Result<(), Answer> {
+        let mut codings = self.headers.get_all(header::TRANSFER_ENCODING).iter();
+        if let Some(coding) = codings.next() {
+            let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+            if !chunked || codings.next().is_some() {
+                return Err(Answer::refusal(StatusCode::NOT_IMPLEMENTED, Reason::BadRequest));
+            }
+        }
+        let scheme = self.uri.scheme_str();
+        if self.version == Version::HTTP_2 && scheme.is_some_and(|scheme| scheme != self.facts.scheme()) {
+            return Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadRequest));
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 section 3.2 and RFC 9113 section 8.3.1: one host, and no doubt about it.
+    fn authority(&self) -> Result<Option<Authority<'r>>, Answer> {
+        let bad_host = || Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadHost);
+        let parse = |text: &'r str| Authority::parse(text).map_err(|_| bad_host());
+        let mut hosts = self.headers.get_all(header::HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (None, _) => None,
+            (Some(host), None) => Some(host.to_str().map_err(|_| bad_host()).and_then(parse)?),
+            (Some(_), Some(_)) => return Err(bad_host()),
+        };
+        let Some(target) = self.uri.authority() else {
+            return if host.is_some() || self.version < Version::HTTP_11 { Ok(host) } else { Err(bad_host()) };
+        };
+        if !matches!(self.uri.scheme_str(), Some("http" | "https")) {
+            return Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadPath));
+        }
+        let target = parse(target.as_str())?;
+        match host {
+            None if self.version == Version::HTTP_11 => Err(bad_host()),
+            Some(host) if self.version == Version::HTTP_2 && !is_same(&host, &target) => Err(bad_host()),
+            _ => Ok(Some(target)),
+        }
+    }
+}
+
+fn is_same(one: &Authority<'_>, other: &Authority<'_>) -> bool {
+    one.host() == other.host() && one.port() == other.port()
+}
+
+/// What a scheme may look like (RFC 3986 section 3.1). Its case is left alone, as ingress-nginx does.
+fn is_scheme(text: &str) -> bool {
+    let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet);
+    !text.is_empty() && text.len() <= LONGEST_METHOD && text.bytes().all(allowed)
+}
+
+pub(super) static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{PLAIN, TLS, parts};
+    use super::*;
+
+    fn read(lines: &str) -> Result<(String, String), (u16, Reason)> {
+        let parts = parts(lines);
+        let facts = if lines.contains("HTTP/2") { TLS } else { PLAIN };
+        let head = RequestHead::new(&parts, facts, &Settings::default());
+        let reading = head.read().map_err(|answer| (answer.status.as_u16(), answer.reason))?;
+        let host = reading.authority.map_or_else(String::new, |authority| authority.host().to_owned());
+        Ok((host, reading.path.as_str().to_owned()))
+    }
+
+    #[test]
+    fn a_request_has_one_host_or_is_refused() {
+        for (lines, want) in [
+            ("GET / HTTP/1.1\nHost: A.example:80", Ok("a.example")),
+            ("GET / HTTP/1.1", Err(Reason::BadHost)),
+            ("GET / HTTP/1.0", Ok("")),
+            ("GET / HTTP/1.0\nHost: a.example", Ok("a.example")),
+            ("GET / HTTP/1.1\nHost: a.example\nHost: a.example", Err(Reason::BadHost)),
+            ("GET / HTTP/1.0\nHost: a.example\nHost: b.example", Err(Reason::BadHost)),
+            ("GET / HTTP/1.1\nHost: a b", Err(Reason::BadHost)),
+            ("GET / HTTP/1.1\nHost: ", Err(Reason::BadHost)),
+            ("GET http://b.example/x HTTP/1.1\nHost: a.example", Ok("b.example")),
+            ("GET http://b.example/x HTTP/1.1", Err(Reason::BadHost)),
+            ("GET http://u:p@b.example/x HTTP/1.1\nHost: b.example", Err(Reason::BadHost)),
+            ("GET ftp://b.example/x HTTP/1.1\nHost: b.example", Err(Reason::BadPath)),
+            ("GET b.example:80 HTTP/1.1\nHost: b.example", Err(Reason::BadPath)),
+            ("GET https://a.example/ HTTP/2", Ok("a.example")),
+            ("GET https://a.example/ HTTP/2\nHost: A.example", Ok("a.example")),
+            ("GET https://a.example/ HTTP/2\nHost: b.example", Err(Reason::BadHost)),
+            ("GET https://a.example/ HTTP/2\nHost: a.example:443", Err(Reason::BadHost)),
+            ("GET http://a.example/ HTTP/2", Err(Reason::BadRequest)),
+            ("GET / HTTP/2\nHost: a.example", Ok("a.example")),
+        ] {
+            let got = read(lines).map(|(host, _)| host).map_err(|(_, reason)| reason);
+            assert_eq!(got, want.map(str::to_owned), "{lines}");
+        }
+    }
+
+    #[test]
+    fn malformed_requests_are_refused_with_their_reason() {
+        for (lines, want) in [
+            ("GET /a/../b HTTP/1.1", Ok("/b")),
+            ("GET /../b HTTP/1.1", Err((400, Reason::BadPath))),
+            ("GET /a%zz HTTP/1.1", Err((400, Reason::BadPath))),
+            ("GET * HTTP/1.1", Err((400, Reason::BadPath))),
+            ("OPTIONS * HTTP/1.1", Err((400, Reason::BadPath))),
+            ("GET /?\u{e4} HTTP/1.1", Err((400, Reason::BadPath))),
+            ("TRACE / HTTP/1.1", Err((405, Reason::MethodNotAllowed))),
+            ("CONNECT a.example:443 HTTP/1.1", Err((405, Reason::MethodNotAllowed))),
+            ("trace / HTTP/1.1", Ok("/")),
+            ("POST / HTTP/1.1\nTransfer-Encoding: Chunked", Ok("/")),
+            ("POST / HTTP/1.1\nTransfer-Encoding: gzip, chunked", Err((501, Reason::BadRequest))),
+            ("POST / HTTP/1.1\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked", Err((501, Reason::BadRequest))),
+        ] {
+            let got = read(&format!("{lines}\nHost: a.example"));
+            assert_eq!(got.map(|(_, path)| path), want.map(str::to_owned), "{lines}");
+        }
+        let long = "A".repeat(LONGEST_METHOD + 1);
+        assert_eq!(read(&format!("{long} / HTTP/1.1\nHost: a")), Err((501, Reason::BadRequest)));
+    }
+
+    #[test]
+    fn sizes_have_limits() {
+        let fields = |count: usize, size: usize| {
+            (0..count).map(|number| format!("\nX-{number:03}: {}", "v".repeat(size))).collect::<String>()
+        };
+        for (lines, want) in [
+            (format!("GET /{} HTTP/1.1\nHost: a", "x".repeat(8_100)), None),
+            (format!("GET /{} HTTP/1.1\nHost: a", "x".repeat(8_192)), Some((414, Reason::UriTooLong))),
+            (format!("GET / HTTP/1.1\nHost: a{}", fields(1, 8_000)), None),
+            (format!("GET / HTTP/1.1\nHost: a{}", fields(1, 8_192)), Some((400, Reason::HeaderTooLarge))),
+            (format!("GET / HTTP/1.1\nHost: a{}", fields(4, 7_900)), None),
+            (format!("GET / HTTP/1.1\nHost: a{}", fields(5, 7_000)), Some((400, Reason::HeaderTooLarge))),
+            (format!("GET / HTTP/1.1\nHost: a{}", fields(99, 1)), None),
+            (format!("GET / HTTP/1.1\nHost: a{}", fields(100, 1)), Some((400, Reason::HeaderTooLarge))),
+        ] {
+            assert_eq!(read(&lines).err(), want, "{} octets", lines.len());
+        }
+    }
+
+    #[test]
+    fn forwarded_fields_of_trusted_peers_count() {
+        let mut settings = Settings::default();
+        let parts = parts(
+            "GET / HTTP/1.1\nHost: a.example\nX-Forwarded-Proto: https\nX-Forwarded-Host: b.example, c\nX-Forwarded-Port: 8443",
+        );
+        let head = RequestHead::new(&parts, PLAIN, &settings);
+        assert_eq!((head.scheme(), head.forwarded_host(), head.forwarded_port()), ("http", None, None));
+        settings.forwarded.fields = true;
+        let head = RequestHead::new(&parts, PLAIN, &settings);
+        let got = (head.scheme(), head.forwarded_host(), head.forwarded_port());
+        assert_eq!(got, ("https", Some("b.example"), Some("8443")));
+        settings.forwarded.peers = vec!["192.0.2.0/24".parse().unwrap()];
+        assert_eq!(RequestHead::new(&parts, PLAIN, &settings).scheme(), "http");
+    }
+
+    #[test]
+    fn forwarded_fields_that_are_malformed_do_not_count() {
+        let mut settings = Settings::default();
+        settings.forwarded.fields = true;
+        let parts = parts(
+            "GET / HTTP/1.1\nHost: a.example\nX-Forwarded-Proto: ht tp\nX-Forwarded-Host: b/c\nX-Forwarded-Port: 99999",
+        );
+        let head = RequestHead::new(&parts, PLAIN, &settings);
+        assert_eq!((head.scheme(), head.forwarded_host(), head.forwarded_port()), ("http", None, None));
+    }
+}

@@ -1,0 +1,316 @@
+//! The life of a request: read, decided, sent, answered. Decisions are plain functions, the rest waits for them.
+
+mod answer;
+mod canary;
+mod decide;
+mod exchange;
+mod head;
+mod hop;
+mod location;
+mod request_fields;
+mod response_body;
+mod response_fields;
+mod rewrite;
+mod upgrade;
+mod variables;
+
+#[cfg(test)]
+mod testing;
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use hyper::body::{Body, Incoming};
+use portcullis_model::{Protocol, Reason, Settings};
+
+pub use answer::Answer;
+pub use decide::{Decider, Decision, Destination, Forward, Outcome};
+pub use head::{ConnectionFacts, Reading, RequestHead};
+pub use rewrite::Target;
+
+pub(crate) use exchange::Exchange;
+pub(crate) use response_body::ResponseBody;
+pub(crate) use upgrade::Tunnel;
+pub(crate) use variables::{ConnectionVariables, TlsFacts};
+
+use crate::body::{self, BodySource};
+use crate::error::{ProxyError, Side};
+use crate::respond;
+use crate::server::ClientConnection;
+use crate::table::{HostChoice, RoutingTable};
+use crate::upstream::{Delivery, Sent, Transport, send};
+use request_fields::{Framing, RequestFields};
+use response_fields::ResponseFields;
+use variables::Variables;
+
+/// Serves one request.
+///
+/// # Errors
+///
+/// None: what goes wrong is answered, and what cannot be answered any more is dropped with its connection.
+pub(crate) async fn handle(
+    connection: Rc<ClientConnection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let worker = connection.worker();
+    let table = worker.table();
+    let settings = table.settings();
+    let (parts, incoming) = request.into_parts();
+    let has_body = !incoming.is_end_stream();
+    let began = connection.request_began(has_body);
+    let mut exchange = Exchange::begin(&connection, worker.log_format(settings), began);
+    let head_only = parts.method == Method::HEAD;
+    let Plan { step, of_path } = plan(&table, parts, has_body, &mut exchange);
+    let reply = Reply { settings, hsts: of_path && connection.facts().tls, head_only };
+    Ok(match step {
+        Step::Answer { answer, may_drain } => {
+            if has_body && may_drain && !connection.is_last() {
+                worker.spawn(body::drain(incoming));
+            }
+            reply.answer(&answer, exchange)
+        }
+        Step::Send(outgoing) => {
+            let body = has_body.then(|| Rc::new(BodySource::new(incoming, Rc::clone(connection.meter()))));
+            exchange.body.clone_from(&body);
+            match proxy(outgoing, body, &mut exchange).await {
+                Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
+                Ok(sent) => reply.relay(sent, exchange),
+                Err(error) => reply.answer(&refusal(&error, &exchange), exchange),
+            }
+        }
+    })
+}
+
+/// A request that was refused before it could be read: it leaves a line and a count.
+pub(crate) fn note_unread(connection: &Rc<ClientConnection>, status: StatusCode, reason: Reason) {
+    let worker = connection.worker();
+    let table = worker.table();
+    let began = connection.request_began(false);
+    let mut exchange = Exchange::begin(connection, worker.log_format(table.settings()), began);
+    exchange.note_reason(reason);
+    exchange.note_response(status, &HeaderMap::new());
+}
+
+/// What is done with a request, ready to be done.
+struct Plan {
+    step: Step,
+    /// Whether the answer is that of a path.
+    of_path: bool,
+}
+
+enum Step {
+    Answer {
+        answer: Answer,
+        /// Whether the rest of the body may be read for the sake of the next request.
+        may_drain: bool,
+    },
+    Send(Outgoing),
+}
+
+/// A request as it goes to the upstream.
+struct Outgoing {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    transport: Transport,
+    websocket: bool,
+}
+
+/// Everything that can be said without waiting.
+fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Exchange) -> Plan {
+    let connection = Rc::clone(exchange.connection());
+    let (worker, facts, settings) = (connection.worker(), *connection.facts(), table.settings());
+    // Whoever waits for `100 Continue` gets the answer instead (RFC 9110 section 10.1.1).
+    let expects = parts.headers.contains_key(header::EXPECT);
+    let answer = |answer: Answer, of_path| {
+        let may_drain = !expects && !answer.ends_connection();
+        Plan { step: Step::Answer { answer, may_drain }, of_path }
+    };
+    let head = RequestHead::new(&parts, facts, settings);
+    let reading = if connection.is_plain_on_tls() {
+        Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::PlainHttpOnTls))
+    } else {
+        head.read()
+    };
+    let known = reading.as_ref().ok();
+    exchange.note_request(&Variables { head: &head, reading: known, route: None, connection: connection.variables() });
+    let reading = match reading {
+        Ok(reading) => reading,
+        Err(refusal) => return answer(refusal, false),
+    };
+    let mut draw = |total: u32| u32::try_from(worker.random().below(total as usize)).unwrap_or(0) + 1;
+    let patterns = &mut worker.patterns();
+    let decision = Decider { head: &head, reading: &reading, patterns, draw: &mut draw }.decide(table);
+    exchange.route = decision.route.map(Arc::clone);
+    if is_silent(&decision, settings) {
+        exchange.keep_silent();
+    }
+    let forward = match decision.outcome {
+        Outcome::Answer(refusal) => return answer(refusal, decision.of_path),
+        Outcome::Forward(forward) => forward,
+    };
+    exchange.to = Some(forward.to);
+    if forward.to == Destination::DefaultBackend {
+        exchange.default_backend = table.default_backend().map(Arc::clone);
+    }
+    let of_path = decision.of_path;
+    let websocket = upgrade::is_handshake(&head, has_body);
+    let route = decision.route.map(|route| &**route);
+    let fields = RequestFields::new(&head, &reading, &forward, route, settings, worker.random());
+    let uri = target_uri(&parts.uri, &forward.target);
+    let (Ok(fields), Some(uri)) = (fields, uri) else {
+        return answer(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal), of_path);
+    };
+    exchange.request_id.clone_from(&fields.request_id);
+    let transport = match forward.protocol {
+        Protocol::Https => Transport::Tls,
+        Protocol::Auto if facts.tls => Transport::Tls,
+        Protocol::Http | Protocol::Auto => Transport::Plain,
+    };
+    let has_length = parts.headers.contains_key(header::CONTENT_LENGTH);
+    let framing = if has_body && !has_length { Framing::Chunked } else { Framing::AsReceived };
+    let Parts { method, mut headers, .. } = parts;
+    fields.apply(&mut headers, framing, websocket);
+    Plan { step: Step::Send(Outgoing { method, uri, headers, transport, websocket }), of_path }
+}
+
+/// Requests that leave no line in the access log.
+fn is_silent(decision: &Decision<'_>, settings: &Settings) -> bool {
+    let route = decision.route;
+    let is_default = decision.host.choice == HostChoice::Default && route.is_none_or(|route| route.upstream.is_none());
+    let is_health = matches!(&decision.outcome, Outcome::Answer(answer) if answer.reason == Reason::Health);
+    let is_quiet = route.is_some_and(|route| !route.route.policy.observe.access_log);
+    is_health || is_quiet || (is_default && decision.of_path && !settings.access_log.default_backend)
+}
+
+/// The target of the request to the upstream, in origin form.
+fn target_uri(received: &Uri, target: &Target) -> Option<Uri> {
+    let target = match target {
+        Target::AsReceived if received.authority().is_none() => return Some(received.clone()),
+        Target::AsReceived => received.path_and_query()?.clone(),
+        Target::Other(text) => PathAndQuery::try_from(text.as_str()).ok()?,
+    };
+    Uri::try_from(target.as_str()).ok()
+}
+
+/// Sends a request on and waits for the head of the response.
+async fn proxy(outgoing: Outgoing, body: Option<Rc<BodySource>>, exchange: &mut Exchange) -> Result<Sent, ProxyError> {
+    let Outgoing { method, uri, headers, transport, websocket } = outgoing;
+    let connection = Rc::clone(exchange.connection());
+    let mut attempts = std::mem::take(&mut exchange.attempts);
+    let sent = match exchange.upstream() {
+        None => Err(ProxyError::NoEndpoints),
+        Some(upstream) => {
+            let delivery = Delivery { upstream, transport, method, uri, headers, body };
+            send(connection.worker(), &delivery, &mut attempts).await
+        }
+    };
+    exchange.attempts = attempts;
+    let sent = sent?;
+    let switches = sent.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switches && !(websocket && upgrade::is_websocket(sent.response.headers())) {
+        return Err(ProxyError::BadUpgrade);
+    }
+    Ok(sent)
+}
+
+/// The answer to a request that failed on its way.
+fn refusal(error: &ProxyError, exchange: &Exchange) -> Answer {
+    let upstream = exchange.upstream().map(|upstream| &**upstream.name());
+    match error.side() {
+        Side::Internal => {
+            tracing::warn!(upstream, %error, cause = error.source().map(tracing::field::display), "request not sent")
+        }
+        Side::Client | Side::Upstream => {
+            tracing::debug!(upstream, %error, cause = error.source().map(tracing::field::display), "request failed");
+        }
+    }
+    Answer::refusal(error.status(), error.reason())
+}
+
+/// How responses to one request are made.
+struct Reply<'s> {
+    settings: &'s Settings,
+    hsts: bool,
+    head_only: bool,
+}
+
+impl Reply<'_> {
+    /// An answer of ours.
+    fn answer(&self, answer: &Answer, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
+        exchange.note_reason(answer.reason);
+        let page = respond::page(answer.status, answer.reason);
+        let mut headers = HeaderMap::with_capacity(8);
+        if !page.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(respond::CONTENT_TYPE));
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(page.len()));
+        }
+        if let Some(location) = &answer.location {
+            headers.insert(header::LOCATION, location.clone());
+        }
+        if answer.status.as_u16() >= 400 {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        self.fields().decorate(&mut headers);
+        if answer.ends_connection() {
+            exchange.connection().close_after(&mut headers);
+        }
+        let page = (!self.head_only).then_some(page);
+        respond_with(answer.status, headers, exchange, |exchange| ResponseBody::page(page, exchange))
+    }
+
+    /// The response of an upstream.
+    fn relay(&self, sent: Sent, exchange: Box<Exchange>) -> Response<ResponseBody> {
+        let (mut parts, incoming) = sent.response.into_parts();
+        self.fields().apply(&mut parts.headers);
+        let phrase = parts.extensions.remove::<hyper::ext::ReasonPhrase>();
+        let mut response = respond_with(parts.status, parts.headers, exchange, |exchange| {
+            ResponseBody::upstream(incoming, sent.connection, exchange)
+        });
+        if let Some(phrase) = phrase {
+            response.extensions_mut().insert(phrase);
+        }
+        response
+    }
+
+    /// The 101 of an upstream; the tunnel begins when hyper has sent it.
+    fn switch(&self, sent: Sent, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
+        let (mut parts, _) = sent.response.into_parts();
+        self.fields().apply(&mut parts.headers);
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        exchange.note_response(parts.status, &parts.headers);
+        let connection = Rc::clone(exchange.connection());
+        connection.set_tunnel(Tunnel::new(sent.connection, exchange));
+        let mut response = Response::new(ResponseBody::nothing());
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = parts.headers;
+        response
+    }
+
+    fn fields(&self) -> ResponseFields<'_> {
+        ResponseFields { settings: self.settings, hsts: self.hsts }
+    }
+}
+
+fn respond_with(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    mut exchange: Box<Exchange>,
+    body: impl FnOnce(Box<Exchange>) -> ResponseBody,
+) -> Response<ResponseBody> {
+    let connection = Rc::clone(exchange.connection());
+    if connection.is_last() {
+        connection.close_after(&mut headers);
+    }
+    exchange.note_response(status, &headers);
+    let mut response = Response::new(body(exchange));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

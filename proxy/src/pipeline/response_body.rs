@@ -1,0 +1,132 @@
+//! The body of a response on its way to the client; the exchange ends with it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use portcullis_model::Reason;
+
+use super::exchange::Exchange;
+use crate::body::BodyError;
+use crate::upstream::Connection;
+
+/// The body of a response.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    source: Source,
+    /// None after a protocol switch: the tunnel has it.
+    exchange: Option<Box<Exchange>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A page of ours; nothing once it is sent.
+    Page(Option<Bytes>),
+    /// What an upstream sends, and the connection it comes on.
+    Upstream(Incoming, Option<Connection>),
+}
+
+impl ResponseBody {
+    /// A page of ours, or none.
+    pub(super) fn page(page: Option<Bytes>, exchange: Box<Exchange>) -> Self {
+        Self { source: Source::Page(page.filter(|page| !page.is_empty())), exchange: Some(exchange) }
+    }
+
+    /// No body, and an exchange that goes on elsewhere.
+    pub(super) fn nothing() -> Self {
+        Self { source: Source::Page(None), exchange: None }
+    }
+
+    /// What an upstream sends.
+    pub(super) fn upstream(incoming: Incoming, connection: Connection, exchange: Box<Exchange>) -> Self {
+        Self { source: Source::Upstream(incoming, Some(connection)), exchange: Some(exchange) }
+    }
+
+    /// The upstream's response is complete: its connection can serve the next request.
+    fn release(&mut self) {
+        let Source::Upstream(_, connection) = &mut self.source else { return };
+        let Some(exchange) = &self.exchange else { return };
+        if let (Some(connection), Some(upstream)) = (connection.take(), exchange.upstream()) {
+            exchange.connection().worker().pool().put(connection, upstream);
+        }
+    }
+
+    /// The upstream's response broke off: so must ours.
+    fn fail(&mut self, error: hyper::Error) -> BodyError {
+        let Source::Upstream(_, connection) = &mut self.source else { return BodyError::Response(error) };
+        let late = connection.take().is_some_and(|connection| connection.is_late());
+        if let Some(exchange) = &mut self.exchange {
+            exchange.connection().note_cut();
+            exchange.note_reason(if late { Reason::UpstreamTimeout } else { Reason::UpstreamError });
+        }
+        BodyError::Response(error)
+    }
+
+    fn note_sent(&mut self, octets: usize) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.note_sent(octets);
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let incoming = match &mut this.source {
+            Source::Page(page) => {
+                let page = page.take();
+                this.note_sent(page.as_ref().map_or(0, Bytes::len));
+                return Poll::Ready(page.map(|page| Ok(Frame::data(page))));
+            }
+            Source::Upstream(incoming, _) => incoming,
+        };
+        loop {
+            match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                None => {
+                    this.release();
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(this.fail(error)))),
+                // Trailers end here: no client is told of them in advance.
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        let is_last = incoming.is_end_stream();
+                        this.note_sent(data.len());
+                        if is_last {
+                            this.release();
+                        }
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Page(page) => page.is_none(),
+            Source::Upstream(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, Bytes::len) as u64),
+            Source::Upstream(incoming, _) => incoming.size_hint(),
+        }
+    }
+}
+
+/// Bodies that hyper never asks for (HEAD, 204, 304, empty ones) end here.
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if self.is_end_stream() {
+            self.release();
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The fields a client receives with an upstream's response.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use portcullis_model::Settings;
+
+use super::hop;
+
+/// What we add to an upstream's fields, and what stays.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResponseFields<'s> {
+    pub(super) settings: &'s Settings,
+    /// Whether the response is that of a path over TLS, so that it carries HSTS.
+    pub(super) hsts: bool,
+}
+
+impl ResponseFields<'_> {
+    /// Turns the fields of an upstream into those of the client.
+    pub(super) fn apply(self, headers: &mut HeaderMap) {
+        hop::remove_named(headers);
+        let both = headers.contains_key(header::TRANSFER_ENCODING);
+        if both {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        let pass_server = self.settings.pass_server;
+        let unwanted = |name: &&HeaderName| match name.as_str() {
+            "server" => !pass_server,
+            // Ours, made when the response is written.
+            "date" => true,
+            // Instructions to nginx, of which it never lets any pass.
+            "x-pad" | "x-accel-redirect" | "x-accel-buffering" | "x-accel-charset" | "x-accel-expires"
+            | "x-accel-limit-rate" => true,
+            other => hop::is_hop_by_hop(other) || self.settings.hide_headers.iter().any(|hidden| hidden == *name),
+        };
+        let found: Vec<HeaderName> = headers.keys().filter(unwanted).cloned().collect();
+        for name in found {
+            headers.remove(name);
+        }
+        self.decorate(headers);
+    }
+
+    /// Adds what responses of all kinds carry.
+    pub(super) fn decorate(self, headers: &mut HeaderMap) {
+        if self.settings.server_tokens && !headers.contains_key(header::SERVER) {
+            headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
+        }
+        if let Some(hsts) = self.settings.hsts.as_ref().filter(|_| self.hsts) {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.value().clone());
+        }
+    }
+}
+
+/// `Server`, where `server-tokens` is on.
+const SERVER: &str = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::parts;
+    use super::*;
+
+    fn applied(fields: &str, settings: &Settings, hsts: bool) -> HeaderMap {
+        let mut headers = parts(&format!("GET / HTTP/1.1{fields}")).headers;
+        ResponseFields { settings, hsts }.apply(&mut headers);
+        headers
+    }
+
+    #[test]
+    fn fields_between_us_and_the_upstream_are_dropped() {
+        let fields = "\nConnection: X-Foo, keep-alive\nX-Foo: 1\nKeep-Alive: 5\nProxy-Connection: x\nTrailer: X\nDate: x\n\
+                      Server: stock\nX-Accel-Buffering: no\nTransfer-Encoding: chunked\nContent-Length: 30\nUpgrade: x\nX-Kept: 1";
+        let headers = applied(fields, &Settings::default(), false);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+        assert_eq!(applied("\nContent-Length: 5", &Settings::default(), false)["content-length"], "5");
+    }
+
+    #[test]
+    fn server_is_ours_the_upstreams_or_nobodys() {
+        for (tokens, pass, upstream, want) in [
+            (false, false, "\nServer: stock", None),
+            (false, true, "\nServer: stock", Some("stock")),
+            (true, false, "\nServer: stock", Some(SERVER)),
+            (true, true, "\nServer: stock", Some("stock")),
+            (true, true, "", Some(SERVER)),
+        ] {
+            let settings = Settings { server_tokens: tokens, pass_server: pass, ..Settings::default() };
+            let headers = applied(upstream, &settings, false);
+            let got = headers.get(header::SERVER).map(|value| value.to_str().unwrap());
+            assert_eq!(got, want, "{tokens} {pass} {upstream}");
+        }
+    }
+
+    #[test]
+    fn hsts_replaces_that_of_the_upstream_over_tls_only() {
+        let own = "\nStrict-Transport-Security: max-age=1";
+        for (hsts, want) in [(true, "max-age=31536000; includeSubDomains"), (false, "max-age=1")] {
+            assert_eq!(applied(own, &Settings::default(), hsts)["strict-transport-security"], want);
+        }
+        let off = Settings { hsts: None, ..Settings::default() };
+        assert!(applied("", &off, true).is_empty());
+    }
+
+    #[test]
+    fn hidden_fields_are_dropped() {
+        let settings = Settings { hide_headers: vec!["x-powered-by".parse().unwrap()], ..Settings::default() };
+        let headers = applied("\nX-Powered-By: php\nX-Keep: 1", &settings, false);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-keep"]);
+    }
+}

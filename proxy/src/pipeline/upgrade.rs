@@ -1,0 +1,93 @@
+//! WebSocket: which requests may switch protocols, which answers do, and the tunnel that follows (RFC 6455 section 4).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, Version, header};
+
+use super::exchange::Exchange;
+use super::head::RequestHead;
+use super::hop;
+use crate::stream::{ClientStream, Timed, relay};
+use crate::upstream::{Connection, Upgraded};
+
+/// Whether a request is a WebSocket handshake. Any other upgrade is not passed on: what a backend and we would agree on after
+/// it, nobody here has read (`h2c` above all).
+pub(super) fn is_handshake(head: &RequestHead<'_>, has_body: bool) -> bool {
+    let is_version_13 = head.headers.get(&SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    head.version == Version::HTTP_11
+        && head.method == Method::GET
+        && !has_body
+        && is_websocket(head.headers)
+        && hop::connection_has(head.headers, "upgrade")
+        && head.headers.contains_key(&SEC_WEBSOCKET_KEY)
+        && is_version_13
+}
+
+/// Whether `Upgrade` names WebSocket and nothing else.
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::UPGRADE).iter();
+    let is_it = lines.next().is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    is_it && lines.next().is_none()
+}
+
+static SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+static SEC_WEBSOCKET_VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
+
+/// What is left of an exchange after its 101: no table, no request, two streams.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    upstream: Upgraded,
+    exchange: Box<Exchange>,
+    idle: Duration,
+}
+
+impl Tunnel {
+    /// A tunnel to where `connection` leads, which has answered 101. It may be idle as long as a response may take.
+    pub(super) fn new(connection: Connection, exchange: Box<Exchange>) -> Self {
+        let idle = connection.read_timeout();
+        Self { upstream: connection.into_upgraded(), exchange, idle }
+    }
+
+    /// Relays until one side ends or both are silent for the idle limit. `ahead` was read of the client already.
+    pub(crate) async fn run(mut self, client: Timed<ClientStream>, ahead: Bytes) {
+        let Ok(parts) = self.upstream.await else { return };
+        let mut upstream = parts.io.into_inner().unread(parts.read_buf);
+        let mut client = client.unread(ahead);
+        let before = client.meter().sent();
+        let ended = relay(&mut client, &mut upstream, self.idle).await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "tunnel ended");
+        }
+        self.exchange.note_tunnelled(client.meter().sent().wrapping_sub(before));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_model::Settings;
+
+    use super::super::testing::{PLAIN, parts};
+    use super::*;
+
+    #[test]
+    fn only_complete_websocket_handshakes_switch_protocols() {
+        let key = "\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nSec-WebSocket-Version: 13";
+        for (lines, want) in [
+            (format!("GET / HTTP/1.1\nConnection: keep-alive, Upgrade\nUpgrade: WebSocket{key}"), true),
+            (format!("GET / HTTP/1.1\nUpgrade: websocket{key}"), false),
+            (format!("GET / HTTP/1.0\nConnection: upgrade\nUpgrade: websocket{key}"), false),
+            (format!("POST / HTTP/1.1\nConnection: upgrade\nUpgrade: websocket{key}"), false),
+            (format!("GET / HTTP/1.1\nConnection: upgrade\nUpgrade: h2c{key}"), false),
+            (format!("GET / HTTP/1.1\nConnection: upgrade\nUpgrade: websocket, h2c{key}"), false),
+            (format!("GET / HTTP/1.1\nConnection: upgrade\nUpgrade: websocket\nUpgrade: h2c{key}"), false),
+            ("GET / HTTP/1.1\nConnection: upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13".to_owned(), false),
+            (format!("GET / HTTP/1.1\nConnection: upgrade\nUpgrade: websocket{key}7"), false),
+        ] {
+            let parts = parts(&lines);
+            let head = RequestHead::new(&parts, PLAIN, &Settings::default());
+            assert_eq!(is_handshake(&head, false), want, "{lines}");
+            assert!(!is_handshake(&head, true), "{lines}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Tasks that live on one worker. A panic ends the task, is counted, and harms nothing else.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::Worker;
+use crate::metrics::Counters;
+
+/// Starts a task on this worker.
+pub(super) fn spawn(counters: Arc<Counters>, task: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(Isolated { task, counters }));
+}
+
+/// Lets hyper start tasks of HTTP/2 streams.
+#[derive(Clone)]
+pub(super) struct WorkerExecutor(pub(super) Rc<Worker>);
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for WorkerExecutor {
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
+pin_project! {
+    struct Isolated<F> {
+        #[pin]
+        task: F,
+        counters: Arc<Counters>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Isolated<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        // What a panic may leave half done belongs to this task alone, which is not polled again.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| this.task.poll(cx))) {
+            Ok(polled) => polled,
+            Err(_) => {
+                this.counters.panics.add(1);
+                tracing::error!("task ended in a panic");
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_its_task_alone_and_is_counted() {
+        let counters = Arc::new(Counters::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let tasks = tokio::task::LocalSet::new();
+        let other = tasks.block_on(&runtime, async {
+            spawn(Arc::clone(&counters), async { panic!("on purpose") });
+            tokio::task::yield_now().await;
+            tokio::task::spawn_local(async { 7 }).await
+        });
+        assert_eq!((other.unwrap(), counters.panics.value()), (7, 1));
+    }
+}

@@ -1,0 +1,165 @@
+//! Listening sockets: bound before anything starts, so that a port in use is an error and not half a server.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Worker;
+use super::connection::{self, Entrance};
+use super::tls::Acceptor;
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody else listens there.
+    #[error("{address} is in use by another process; choose another port or end that process")]
+    InUse {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Address {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// No thread or runtime for a worker.
+    #[error("cannot start a worker")]
+    Worker(#[source] io::Error),
+}
+
+/// Connections that may wait to be accepted, per socket. The system has a limit of its own (`somaxconn`).
+const BACKLOG: i32 = 4096;
+
+/// One socket per worker, all on the same address; with port 0, on the same free port.
+pub(super) fn bind_all(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+    if address.port() != 0 {
+        // Shared ports can be taken by anybody of the same user, so whether one is free is asked without sharing.
+        drop(bind_one(address, false)?);
+    }
+    let first = bind_one(address, true)?;
+    let bound = first.local_addr().map_err(|source| BindError::Address { address, source })?;
+    let mut listeners = vec![first];
+    for _ in 1..workers {
+        listeners.push(bind_one(bound, true)?);
+    }
+    Ok(listeners)
+}
+
+fn bind_one(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        if shared {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&address.into())?;
+        if shared {
+            socket.listen(BACKLOG)?;
+        }
+        Ok(TcpListener::from(socket))
+    };
+    bind().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse { address },
+        _ => BindError::Address { address, source },
+    })
+}
+
+/// How long accepting pauses when the system has no more sockets to give.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections until the worker drains, and then those that already wait.
+pub(super) async fn accept(
+    worker: Rc<Worker>,
+    listener: tokio::net::TcpListener,
+    room: Arc<Semaphore>,
+    entrance: Entrance,
+    acceptor: Option<Acceptor>,
+) {
+    let serve = |(stream, peer): (TcpStream, SocketAddr), permit: OwnedSemaphorePermit| {
+        let (counted, acceptor) = (Counted::new(Rc::clone(&worker)), acceptor.clone());
+        let serving = connection::serve(Rc::clone(&worker), stream, peer, entrance, acceptor);
+        worker.spawn(async move {
+            let _room = permit;
+            let _counted = counted;
+            serving.await;
+        });
+    };
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => serve(accepted, permit),
+                Err(error) => {
+                    tracing::debug!(%error, "connection not accepted");
+                    // A connection that broke while it waited costs nothing; a shortage does not pass at once.
+                    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            },
+            () = worker.drain().begun() => break,
+        }
+    }
+    // Closing the socket would reset what waits in its queue.
+    while let Poll::Ready(Ok(accepted)) = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { return };
+        serve(accepted, permit);
+    }
+}
+
+/// A connection that is counted as open as long as this lives.
+struct Counted(Rc<Worker>);
+
+impl Counted {
+    fn new(worker: Rc<Worker>) -> Self {
+        worker.counters().accepted.add(1);
+        Self(worker)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counters().closed.add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_a_port_that_is_chosen_for_them() {
+        let listeners = bind_all("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
+    }
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_an_error() {
+        let listeners = bind_all("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let error = bind_all(address, 1).unwrap_err();
+        assert!(matches!(error, BindError::InUse { address: named } if named == address), "{error}");
+        let elsewhere = bind_all("192.0.2.1:0".parse().unwrap(), 1).unwrap_err();
+        assert!(matches!(elsewhere, BindError::Address { .. }), "{elsewhere}");
+    }
+}

@@ -1,0 +1,23 @@
+//! The server: listeners and workers, and everything between a socket and the pipeline.
+//!
+//! Each worker is a thread with its own runtime, its own listening sockets (`SO_REUSEPORT`), its own upstream pools and its own
+//! counters. On the request path nothing is shared between workers but what is immutable.
+
+mod config;
+mod connection;
+mod detect;
+mod drain;
+mod exec;
+mod http1;
+mod http2;
+mod listener;
+mod running;
+mod tls;
+mod worker;
+
+pub use config::{ClientTimeouts, ServerConfig, UpstreamTimeouts};
+pub use listener::BindError;
+pub use running::{BoundServer, RunningServer, bind};
+
+pub(crate) use connection::ClientConnection;
+pub(crate) use worker::Worker;

@@ -1,0 +1,256 @@
+//! Starting and ending a server.
+
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use super::config::ServerConfig;
+use super::connection::Entrance;
+use super::listener::{self, BindError, bind_all};
+use super::tls::{self, Acceptor};
+use super::worker::Worker;
+use crate::access_log::Writer;
+use crate::metrics::{Counters, Totals};
+use crate::table::TableReader;
+
+/// Binds all sockets of all workers and starts their threads, which wait.
+///
+/// # Errors
+///
+/// When an address cannot be listened on, or a worker cannot be started. Nothing is left behind then.
+pub fn bind(config: ServerConfig) -> Result<BoundServer, BindError> {
+    let workers = config.workers.get();
+    let http = bind_addresses(&config.http, workers)?;
+    let https = bind_addresses(&config.https, workers)?;
+    let tls = tls::prepare()?;
+    let upstream_tls = crate::upstream::unverified_tls()?;
+    let waiting = (0..workers).map(start_thread).collect::<Result<_, _>>()?;
+    Ok(BoundServer { config: Arc::new(config), http, https, tls, upstream_tls, waiting })
+}
+
+/// By address, then by worker.
+type Listeners = Vec<Vec<TcpListener>>;
+
+fn bind_addresses(addresses: &[SocketAddr], workers: usize) -> Result<Listeners, BindError> {
+    addresses.iter().map(|address| bind_all(*address, workers)).collect()
+}
+
+/// A server that listens and does not serve yet.
+pub struct BoundServer {
+    config: Arc<ServerConfig>,
+    http: Listeners,
+    https: Listeners,
+    tls: tls::Prepared,
+    upstream_tls: ClientConfig,
+    waiting: Vec<SyncSender<Start>>,
+}
+
+impl BoundServer {
+    /// Where HTTP in the clear will be served, with the ports chosen.
+    #[must_use]
+    pub fn http_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.http)
+    }
+
+    /// Where HTTPS will be served, with the ports chosen.
+    #[must_use]
+    pub fn https_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.https)
+    }
+
+    /// Serves from `table`, whatever is published in it, and logs to `log`.
+    #[must_use]
+    pub fn start(self, table: TableReader, log: Writer) -> RunningServer {
+        let https_port = self.https_addresses().first().map_or(443, SocketAddr::port);
+        let Self { config, http, https, tls, upstream_tls, waiting } = self;
+        let acceptor = Acceptor::new(tls, table.clone());
+        let (phase, _) = watch::channel(Phase::Serving);
+        let ended = Arc::new(watch::Sender::new(0));
+        let shared = Arc::new(Shared { config, table, upstream_tls, acceptor, https_port });
+        let (mut http, mut https) = (by_worker(http), by_worker(https));
+        let mut counters = Vec::new();
+        for worker in waiting {
+            let own = Arc::new(Counters::default());
+            counters.push(Arc::clone(&own));
+            let start = Start {
+                shared: Arc::clone(&shared),
+                http: http.next().unwrap_or_default(),
+                https: https.next().unwrap_or_default(),
+                log: log.queue(),
+                counters: own,
+                phase: phase.subscribe(),
+                ended: Ended(Arc::clone(&ended)),
+            };
+            // A worker that is not there any more has dropped its end, and counts as ended.
+            worker.send(start).ok();
+        }
+        RunningServer { counters, phase, ended, log: Mutex::new(Some(log)) }
+    }
+}
+
+impl std::fmt::Debug for BoundServer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (http, https) = (self.http_addresses(), self.https_addresses());
+        out.debug_struct("BoundServer").field("http", &http).field("https", &https).finish_non_exhaustive()
+    }
+}
+
+fn addresses(listeners: &Listeners) -> Vec<SocketAddr> {
+    let firsts = listeners.iter().filter_map(|workers| workers.first());
+    firsts.filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+/// Turns lists by address into lists by worker.
+fn by_worker(listeners: Listeners) -> impl Iterator<Item = Vec<TcpListener>> {
+    let mut columns: Vec<_> = listeners.into_iter().map(Vec::into_iter).collect();
+    std::iter::from_fn(move || {
+        let row: Vec<TcpListener> = columns.iter_mut().filter_map(Iterator::next).collect();
+        (!row.is_empty()).then_some(row)
+    })
+}
+
+/// A server that serves. Dropping it does not end it: [`RunningServer::shutdown`] does.
+#[derive(Debug)]
+pub struct RunningServer {
+    counters: Vec<Arc<Counters>>,
+    phase: watch::Sender<Phase>,
+    ended: Arc<watch::Sender<usize>>,
+    log: Mutex<Option<Writer>>,
+}
+
+/// How long the log writer may take for what is left. It may write to a pipe that nobody reads.
+const LOG_TIME: Duration = Duration::from_secs(1);
+
+impl RunningServer {
+    /// What all workers counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> Totals {
+        Totals::sum(self.counters.iter())
+    }
+
+    /// Stops accepting, lets requests finish, and cuts what is left after `deadline`. Called again, the new deadline counts.
+    ///
+    /// Idle connections are closed at once, and responses end their connection. Completes when all workers have ended and
+    /// their log lines are written.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.phase.send_replace(Phase::Draining(Instant::now() + deadline));
+        let mut ended = self.ended.subscribe();
+        // The sender is ours: it cannot be gone.
+        drop(ended.wait_for(|ended| *ended >= self.counters.len()).await);
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(log) = log {
+            tokio::time::timeout(LOG_TIME, log.close()).await.ok();
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Serving,
+    /// Until then.
+    Draining(Instant),
+}
+
+/// What all workers are started with.
+struct Shared {
+    config: Arc<ServerConfig>,
+    table: TableReader,
+    upstream_tls: ClientConfig,
+    acceptor: Acceptor,
+    https_port: u16,
+}
+
+/// What a waiting worker is started with.
+struct Start {
+    shared: Arc<Shared>,
+    http: Vec<TcpListener>,
+    https: Vec<TcpListener>,
+    log: SyncSender<Vec<u8>>,
+    counters: Arc<Counters>,
+    phase: watch::Receiver<Phase>,
+    ended: Ended,
+}
+
+/// Counts a worker as ended when dropped, however it ended.
+struct Ended(Arc<watch::Sender<usize>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.send_modify(|ended| *ended += 1);
+    }
+}
+
+fn start_thread(number: usize) -> Result<SyncSender<Start>, BindError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = runtime.map_err(BindError::Worker)?;
+    let (starter, start) = sync_channel(1);
+    let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+    drop(thread.spawn(move || wait_and_run(&runtime, &start)).map_err(BindError::Worker)?);
+    Ok(starter)
+}
+
+fn wait_and_run(runtime: &Runtime, start: &Receiver<Start>) {
+    let Ok(start) = start.recv() else { return };
+    let Start { shared, http, https, log, counters, phase, ended } = start;
+    let Shared { config, table, upstream_tls, acceptor, https_port } = &*shared;
+    let room = Arc::new(Semaphore::new(config.connections.get()));
+    let worker = Rc::new(Worker::new(config, table, log, upstream_tls.clone(), counters));
+    let tasks = LocalSet::new();
+    tasks.block_on(runtime, async {
+        let plain = http.into_iter().map(|listener| (listener, None));
+        let secure = https.into_iter().map(|listener| (listener, Some(acceptor.clone())));
+        for (listener, acceptor) in plain.chain(secure) {
+            let port = listener.local_addr().map_or(0, |address| address.port());
+            let entrance = Entrance { tls: acceptor.is_some(), port, https_port: *https_port };
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    let accept = listener::accept(Rc::clone(&worker), listener, Arc::clone(&room), entrance, acceptor);
+                    worker.spawn(accept);
+                }
+                Err(error) => tracing::error!(%error, port, "worker cannot listen"),
+            }
+        }
+        worker.spawn(Rc::clone(worker.lines()).hand_over_in_time());
+        worker.spawn(Rc::clone(&worker).keep_house());
+        until_the_end(&worker, &room, phase).await;
+    });
+    // What is still under way ends here, and leaves its lines.
+    drop(tasks);
+    worker.lines().hand_over();
+    drop(worker);
+    drop(ended);
+}
+
+/// Waits for the drain, and then until every connection has ended or the deadline is over.
+async fn until_the_end(worker: &Worker, room: &Semaphore, mut phase: watch::Receiver<Phase>) {
+    loop {
+        let now = *phase.borrow_and_update();
+        match now {
+            Phase::Serving => {
+                if phase.changed().await.is_err() {
+                    // Nobody can end it any more: it serves on.
+                    return std::future::pending().await;
+                }
+            }
+            Phase::Draining(deadline) => {
+                worker.drain().begin();
+                let all = u32::try_from(worker.config().connections.get()).unwrap_or(u32::MAX);
+                tokio::select! {
+                    // Connections and listeners hold one each.
+                    _ = room.acquire_many(all) => return,
+                    () = tokio::time::sleep_until(deadline) => return,
+                    // Another deadline.
+                    changed = phase.changed() => if changed.is_err() { return },
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! One worker: what its connections and requests share, and none but them.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use portcullis_model::{PatternCache, Settings};
+use rustls::ClientConfig;
+use tokio::time::Instant;
+
+use super::config::ServerConfig;
+use super::drain::Drain;
+use super::exec;
+use crate::access_log::{Captured, Lines, LogFormat, WallClock};
+use crate::metrics::Counters;
+use crate::random::Random;
+use crate::table::{RoutingTable, TableReader, WorkerTable};
+use crate::upstream::{Balancer, Connector, Pool};
+
+/// What the connections and requests of one worker share.
+pub(crate) struct Worker {
+    table: RefCell<WorkerTable>,
+    patterns: RefCell<PatternCache>,
+    format: RefCell<Option<Rc<LogFormat>>>,
+    captures: Captures,
+    lines: Rc<Lines>,
+    clock: WallClock,
+    random: Random,
+    balancer: Balancer,
+    pool: Pool,
+    connector: Connector,
+    counters: Arc<Counters>,
+    drain: Drain,
+    config: Arc<ServerConfig>,
+    connections: Cell<u64>,
+    handshakes: Cell<usize>,
+}
+
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
+impl Worker {
+    pub(super) fn new(
+        config: &Arc<ServerConfig>,
+        table: &TableReader,
+        log: SyncSender<Vec<u8>>,
+        upstream_tls: ClientConfig,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            table: RefCell::new(table.worker()),
+            patterns: RefCell::default(),
+            format: RefCell::default(),
+            captures: Captures::default(),
+            lines: Rc::new(Lines::new(log, Arc::clone(&counters))),
+            clock: WallClock::new(),
+            random: Random::new(),
+            balancer: Balancer::default(),
+            pool: Pool::default(),
+            connector: Connector::new(config.upstream, upstream_tls),
+            counters,
+            drain: Drain::default(),
+            config: Arc::clone(config),
+            connections: Cell::new(0),
+            handshakes: Cell::new(0),
+        }
+    }
+
+    /// The table published last, to be kept as long as a request needs it.
+    #[expect(clippy::redundant_allocation, reason = "requests count the Rc: a count that no other core sees")]
+    pub(crate) fn table(&self) -> Rc<Arc<RoutingTable>> {
+        Rc::clone(self.table.borrow_mut().current())
+    }
+
+    /// The log format of `settings`; none where nothing is logged.
+    pub(crate) fn log_format(&self, settings: &Arc<Settings>) -> Option<Rc<LogFormat>> {
+        if !settings.access_log.enabled {
+            return None;
+        }
+        let mut known = self.format.borrow_mut();
+        match &*known {
+            Some(format) if format.is_of(settings) => Some(Rc::clone(format)),
+            _ => {
+                let format = Rc::new(LogFormat::new(Arc::clone(settings)));
+                *known = Some(Rc::clone(&format));
+                Some(format)
+            }
+        }
+    }
+
+    /// Working memory for expressions. Not to be held while waiting.
+    pub(crate) fn patterns(&self) -> RefMut<'_, PatternCache> {
+        self.patterns.borrow_mut()
+    }
+
+    pub(crate) fn captures(&self) -> &Captures {
+        &self.captures
+    }
+
+    pub(crate) fn lines(&self) -> &Rc<Lines> {
+        &self.lines
+    }
+
+    pub(crate) fn clock(&self) -> &WallClock {
+        &self.clock
+    }
+
+    pub(crate) fn random(&self) -> &Random {
+        &self.random
+    }
+
+    pub(crate) fn balancer(&self) -> &Balancer {
+        &self.balancer
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Starts a task that may end in a panic without harm.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        exec::spawn(Arc::clone(&self.counters), task);
+    }
+
+    pub(super) fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    pub(super) fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// A number for a connection, not given before on this worker.
+    pub(super) fn next_connection(&self) -> u64 {
+        self.connections.set(self.connections.get() + 1);
+        self.connections.get()
+    }
+
+    /// How many TLS handshakes are under way.
+    pub(super) fn handshakes(&self) -> &Cell<usize> {
+        &self.handshakes
+    }
+
+    /// Keeps the pool and the table up to date where no request does. Runs as long as the worker.
+    pub(super) async fn keep_house(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.pool.sweep(Instant::now());
+            drop(self.table());
+        }
+    }
+}
+
+/// Buffers for log lines that are used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Captures(RefCell<Vec<Captured>>);
+
+/// Buffers that are kept: as many as requests are usually under way at once.
+const KEPT: usize = 256;
+
+impl Captures {
+    pub(crate) fn take(&self) -> Captured {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_back(&self, mut captured: Captured) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < KEPT && captured.is_worth_keeping() {
+            captured.clear();
+            kept.push(captured);
+        }
+    }
+}

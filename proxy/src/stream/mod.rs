@@ -1,0 +1,13 @@
+//! Byte streams on both sides: sockets with or without TLS, their time limits, and tunnels between two of them.
+
+mod ends;
+mod meter;
+mod socket;
+mod timed;
+mod tunnel;
+
+pub(crate) use ends::{ClientStream, UpstreamStream};
+pub(crate) use meter::{Expired, Meter, Patience};
+pub(crate) use socket::{Socket, SocketWatch};
+pub(crate) use timed::Timed;
+pub(crate) use tunnel::relay;

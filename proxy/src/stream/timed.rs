@@ -1,0 +1,233 @@
+//! A stream that gives up when its meter says so.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::meter::{Expired, Meter};
+use crate::timer::Alarm;
+
+/// A stream with the limits of a [`Meter`]. Where one is hit, the operation fails with [`io::ErrorKind::TimedOut`].
+#[derive(Debug)]
+pub(crate) struct Timed<S> {
+    stream: S,
+    meter: Rc<Meter>,
+    unread: Bytes,
+    read_alarm: Alarm,
+    write_alarm: Alarm,
+}
+
+impl<S> Timed<S> {
+    pub(crate) fn new(stream: S, meter: Rc<Meter>) -> Self {
+        Self { stream, meter, unread: Bytes::new(), read_alarm: Alarm::default(), write_alarm: Alarm::default() }
+    }
+
+    /// Gives back octets that were read and belong to whoever reads next. They were counted when they were read.
+    pub(crate) fn unread(mut self, octets: Bytes) -> Self {
+        self.unread = if self.unread.is_empty() { octets } else { [octets, self.unread].concat().into() };
+        self
+    }
+
+    /// The limits and counts.
+    pub(crate) fn meter(&self) -> &Rc<Meter> {
+        &self.meter
+    }
+
+    fn wait_to_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.meter.is_over() {
+            self.meter.note_read(0);
+            return Poll::Ready(Ok(()));
+        }
+        match self.meter.read_deadline() {
+            Some((deadline, limit)) if self.read_alarm.poll(deadline, cx) => Poll::Ready(Err(self.expire(limit))),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn wait_to_write<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.write_alarm.poll(self.meter.write_deadline(), cx) {
+            return Poll::Ready(Err(self.expire(Expired::Write)));
+        }
+        Poll::Pending
+    }
+
+    fn expire(&self, limit: Expired) -> io::Error {
+        self.meter.note_expired(limit);
+        io::ErrorKind::TimedOut.into()
+    }
+
+    fn written(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match outcome {
+            Poll::Pending => self.wait_to_write(cx),
+            Poll::Ready(Ok(octets)) => {
+                self.meter.note_written(octets);
+                Poll::Ready(Ok(octets))
+            }
+            failed @ Poll::Ready(Err(_)) => failed,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let octets = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(octets));
+            if self.unread.is_empty() {
+                self.unread = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Pending => self.wait_to_read(cx),
+            Poll::Ready(Ok(())) => {
+                self.meter.note_read(buffer.filled().len() - before);
+                Poll::Ready(Ok(()))
+            }
+            failed @ Poll::Ready(Err(_)) => failed,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, octets);
+        self.written(outcome, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(outcome, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Pending => self.wait_to_write(cx),
+            flushed @ Poll::Ready(_) => flushed,
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Pending => self.wait_to_write(cx),
+            shut @ Poll::Ready(_) => shut,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
+
+    use super::super::Patience;
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(40);
+
+    fn stream(patience: Patience) -> (Timed<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+        let (here, there) = tokio::io::duplex(16);
+        (Timed::new(here, Rc::new(Meter::new(patience, SHORT, SHORT))), there)
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test);
+    }
+
+    #[test]
+    fn octets_given_back_come_first() {
+        run(async {
+            let (stream, mut there) = stream(Patience::Unlimited);
+            let mut stream = stream.unread(Bytes::from_static(b"ab"));
+            there.write_all(b"cd").await.unwrap();
+            let mut octets = [0; 4];
+            stream.read_exact(&mut octets).await.unwrap();
+            assert_eq!(&octets, b"abcd");
+            assert_eq!(stream.meter().received(), 2);
+        });
+    }
+
+    #[test]
+    fn a_head_that_drips_has_one_deadline() {
+        run(async {
+            let (mut stream, mut there) = stream(Patience::Idle(Instant::now() + 10 * SHORT));
+            let drip = async {
+                loop {
+                    tokio::time::sleep(SHORT / 4).await;
+                    there.write_all(b"x").await.unwrap();
+                }
+            };
+            let began = Instant::now();
+            let read = async {
+                let mut text = Vec::new();
+                stream.read_to_end(&mut text).await.unwrap_err().kind()
+            };
+            tokio::select! {
+                kind = read => assert_eq!(kind, io::ErrorKind::TimedOut),
+                () = drip => {}
+            }
+            assert!(began.elapsed() < 4 * SHORT);
+            assert_eq!(stream.meter().expired(), Some(Expired::Head));
+        });
+    }
+
+    #[test]
+    fn a_gap_begins_anew_with_every_octet() {
+        run(async {
+            let (mut stream, mut there) = stream(Patience::Gap(SHORT));
+            let feed = async {
+                for _ in 0..6 {
+                    tokio::time::sleep(SHORT / 2).await;
+                    there.write_all(b"x").await.unwrap();
+                }
+                std::future::pending::<()>().await;
+            };
+            let mut text = Vec::new();
+            let kind = tokio::select! {
+                outcome = stream.read_to_end(&mut text) => outcome.unwrap_err().kind(),
+                () = feed => unreachable!(),
+            };
+            assert_eq!((kind, text.len()), (io::ErrorKind::TimedOut, 6));
+            assert_eq!(stream.meter().expired(), Some(Expired::Gap));
+        });
+    }
+
+    #[test]
+    fn writing_without_progress_ends() {
+        run(async {
+            let (mut stream, _there) = stream(Patience::Unlimited);
+            let error = stream.write_all(&[0; 64]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(stream.meter().expired(), Some(Expired::Write));
+        });
+    }
+
+    #[test]
+    fn an_idle_stream_that_winds_down_ends_but_not_in_the_middle_of_a_head() {
+        run(async {
+            let (mut stream, mut there) = stream(Patience::Idle(Instant::now() + SHORT));
+            stream.meter().wind_down();
+            there.write_all(b"GET").await.unwrap();
+            let mut octets = [0; 8];
+            assert_eq!(stream.read(&mut octets).await.unwrap(), 3);
+            assert_eq!(stream.read(&mut octets).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            stream.meter().set_patience(Patience::Idle(Instant::now() + SHORT));
+            assert_eq!(stream.read(&mut octets).await.unwrap(), 0);
+        });
+    }
+}

@@ -1,0 +1,259 @@
+//! What is asked of a request after its lookup, in the order of the pipeline.
+
+use http::HeaderMap;
+use portcullis_model::policy::{Canary, HttpsRedirect, HttpsRedirectMode, UpstreamPolicy};
+use portcullis_model::{PatternCache, Reason, RoutePolicy};
+use serde::Serialize;
+
+use super::Decisions;
+use super::answer::{header_text, scheme, target};
+use crate::pipeline::{Answer, Destination, Forward, Outcome, Reading, RequestHead};
+use crate::table::{CompiledRoute, HostChoice, RoutingTable};
+
+/// One step of the pipeline.
+#[derive(Clone, Debug, Serialize)]
+pub struct PolicyStep {
+    /// The annotation or flag that decides, or what is looked at.
+    pub policy: &'static str,
+    /// What it does to the request.
+    pub effect: Effect,
+    /// Why.
+    pub detail: String,
+}
+
+/// What a step does to a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing.
+    Passes,
+    /// It changes the request or chooses its backend.
+    Applies,
+    /// It is the answer.
+    Answers,
+    /// An earlier step answered.
+    NotReached,
+}
+
+impl Decisions<'_> {
+    /// Whether the host answers before its paths are looked at.
+    pub(super) fn of_host(&self) -> bool {
+        matches!(self.reason(), Some(Reason::Health | Reason::WwwRedirect | Reason::AppRoot))
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        match &self.luckiest.outcome {
+            Outcome::Answer(Answer { reason, .. }) => Some(*reason),
+            Outcome::Forward(_) => None,
+        }
+    }
+
+    fn forward(&self) -> Option<&Forward> {
+        match &self.luckiest.outcome {
+            Outcome::Answer(_) => None,
+            Outcome::Forward(forward) => Some(forward),
+        }
+    }
+}
+
+/// All steps up to the answer, and those of the route that were not reached.
+pub(super) fn steps(
+    table: &RoutingTable,
+    head: &RequestHead<'_>,
+    reading: &Reading<'_>,
+    decisions: &Decisions<'_>,
+) -> Vec<PolicyStep> {
+    let mut walk = Walk { table, head, reading, decisions, steps: Vec::new(), answered: false };
+    walk.host();
+    if !walk.answered {
+        walk.path();
+    }
+    match decisions.luckiest.route {
+        Some(route) => walk.route(route),
+        None if !walk.answered => walk.unmatched(),
+        None => {}
+    }
+    walk.steps
+}
+
+struct Walk<'w> {
+    table: &'w RoutingTable,
+    head: &'w RequestHead<'w>,
+    reading: &'w Reading<'w>,
+    decisions: &'w Decisions<'w>,
+    steps: Vec<PolicyStep>,
+    answered: bool,
+}
+
+impl Walk<'_> {
+    /// Adds a step that answers with one of `answers`, and otherwise passes or applies.
+    fn step(&mut self, policy: &'static str, answers: &[Reason], applies: bool, detail: String) {
+        let effect = match self.decisions.reason() {
+            _ if self.answered => Effect::NotReached,
+            Some(reason) if answers.contains(&reason) => Effect::Answers,
+            _ if applies => Effect::Applies,
+            _ => Effect::Passes,
+        };
+        self.answered |= effect == Effect::Answers;
+        self.steps.push(PolicyStep { policy, effect, detail });
+    }
+
+    fn host(&mut self) {
+        let host = &self.decisions.luckiest.host;
+        if host.choice == HostChoice::Default {
+            let health = self.table.health_path();
+            self.step("health-check-path", &[Reason::Health], false, format!("paths that begin with {health}"));
+        }
+        if let Some(target) = host.host.redirect_to() {
+            self.step("from-to-www-redirect", &[Reason::WwwRedirect], false, format!("every path goes to {target}"));
+        }
+        if let Some(path) = host.host.app_root() {
+            self.step("app-root", &[Reason::AppRoot], false, format!("only / goes to {path}"));
+        }
+    }
+
+    fn path(&mut self) {
+        let other = match self.reading.path.other_reading() {
+            None => return self.slash(),
+            Some(Ok(other)) => format!("another server may read the path as {}", other.as_str()),
+            Some(Err(error)) => format!("another server may read the path otherwise: {error}"),
+        };
+        self.step("path", &[Reason::AmbiguousPath], false, other);
+        if !self.answered {
+            self.slash();
+        }
+    }
+
+    fn slash(&mut self) {
+        if self.decisions.reason() == Some(Reason::TrailingSlash) {
+            let detail = "the path with a slash at the end is declared, the path itself is not".to_owned();
+            self.step("trailing slash", &[Reason::TrailingSlash], false, detail);
+        }
+    }
+
+    /// The steps of a route. A new policy field has to be told here before this compiles.
+    fn route(&mut self, route: &CompiledRoute) {
+        let RoutePolicy {
+            closed,
+            redirect,
+            https_redirect,
+            relative_redirects: _, // Shows in the `Location` of the answer.
+            rewrite,
+            canary,
+            upstream,
+            fallback: _, // The upstream of CompiledRoute::fallback.
+            observe,
+        } = &route.route.policy;
+        if let Some(closed) = closed {
+            let detail = format!("{} cannot be honoured, so the route is closed", closed.key);
+            self.step("closed", &[Reason::RouteClosed], false, detail);
+        }
+        if let Some(redirect) = redirect {
+            let (status, target) = (redirect.code.status().as_u16(), header_text(redirect.location.value()));
+            self.step("redirect", &[Reason::Redirect], false, format!("{status} to {target}"));
+        }
+        if let Some(rewrite) = rewrite {
+            let found = rewrite.search.is_match(self.reading.path.as_str().as_bytes(), &mut PatternCache::default());
+            let becomes = format!("{} becomes {}", rewrite.search, rewrite.target);
+            let detail = if found { becomes } else { format!("{becomes}, but is not found in the path") };
+            self.step("rewrite-target", &[Reason::RewriteRedirect], found, detail);
+        }
+        self.https(*https_redirect);
+        self.endpoints(route);
+        if let Some(canary) = canary {
+            self.canary(canary, route);
+        }
+        if route.upstream.is_some() || self.decisions.forward().is_some() {
+            self.upstream(upstream);
+        }
+        if !observe.access_log {
+            let detail = "no line is written".to_owned();
+            self.steps.push(PolicyStep { policy: "enable-access-log", effect: Effect::Applies, detail });
+        }
+    }
+
+    fn https(&mut self, redirect: HttpsRedirect) {
+        let detail = match redirect.mode {
+            HttpsRedirectMode::Never => "off, or a path of no-tls-redirect-locations".to_owned(),
+            _ if self.head.scheme() != "http" => format!("the scheme is {}", self.head.scheme()),
+            HttpsRedirectMode::Always => "force-ssl-redirect".to_owned(),
+            HttpsRedirectMode::WithCertificate if self.decisions.luckiest.host.tls => {
+                "a certificate is registered for the host".to_owned()
+            }
+            HttpsRedirectMode::WithCertificate => "no certificate is registered for the host".to_owned(),
+        };
+        self.step("ssl-redirect", &[Reason::HttpsRedirect, Reason::BadHost], false, detail);
+    }
+
+    fn endpoints(&mut self, route: &CompiledRoute) {
+        let Some(primary) = &route.upstream else { return self.unmatched() };
+        let count = primary.endpoints().len();
+        let to_fallback = self.decisions.forward().is_some_and(|forward| forward.to == Destination::Fallback);
+        let detail = match &route.fallback {
+            _ if count > 0 => format!("{} has {count}", primary.name()),
+            Some(fallback) if to_fallback => {
+                format!("{} has none, default-backend {} is used", primary.name(), fallback.name())
+            }
+            Some(fallback) => format!("{} has none, nor has default-backend {}", primary.name(), fallback.name()),
+            None => format!("{} has none", primary.name()),
+        };
+        self.step("endpoints", &[Reason::NoEndpoints], to_fallback, detail);
+    }
+
+    fn canary(&mut self, canary: &Canary, route: &CompiledRoute) {
+        let to = |outcome: &Outcome| matches!(outcome, Outcome::Forward(Forward { to: Destination::Canary, .. }));
+        let Decisions { luckiest, unluckiest } = self.decisions;
+        let (lucky, unlucky) = (to(&luckiest.outcome), to(&unluckiest.outcome));
+        let live = route.canary.as_ref().is_some_and(|upstream| upstream.is_live());
+        let rules = canary_rules(canary, self.head.headers);
+        let detail = match (lucky, unlucky) {
+            (true, true) => format!("canary, by {rules}"),
+            (true, false) => {
+                format!("chance: {} of {} requests go to the canary ({rules})", canary.weight, canary.total)
+            }
+            _ if !live => format!("{} has no endpoints, so it is left out", canary.cluster),
+            _ => format!("not the canary, by {rules}"),
+        };
+        self.step("canary", &[], lucky, detail);
+    }
+
+    fn upstream(&mut self, upstream: &UpstreamPolicy) {
+        let UpstreamPolicy { protocol, host: _ } = upstream;
+        let protocol = format!("{} (backend-protocol)", scheme(*protocol, self.head));
+        let Some(forward) = self.decisions.forward() else { return self.step("upstream", &[], false, protocol) };
+        let Forward { to: _, protocol, target: _, host, forwarded_prefix } = forward;
+        let mut detail = format!("{}, target {}", scheme(*protocol, self.head), target(forward, self.head));
+        if let Some(host) = host {
+            detail.push_str(&format!(", Host {host} (upstream-vhost)"));
+        }
+        if let Some(prefix) = forwarded_prefix {
+            detail.push_str(&format!(", X-Forwarded-Prefix {prefix}"));
+        }
+        self.step("upstream", &[], true, detail);
+    }
+
+    fn unmatched(&mut self) {
+        let used = self.decisions.forward().is_some_and(|forward| forward.to == Destination::DefaultBackend);
+        let detail = match self.table.default_backend() {
+            Some(backend) if used => format!("{} (--default-backend-service)", backend.name()),
+            Some(backend) => format!("{} has no endpoints, so the built-in 404 answers", backend.name()),
+            None => "there is no --default-backend-service, so the built-in 404 answers".to_owned(),
+        };
+        self.step("default backend", &[Reason::NoHost, Reason::NoPath], used, detail);
+    }
+}
+
+/// What decides about a canary, with what the request says to it.
+fn canary_rules(canary: &Canary, headers: &HeaderMap) -> String {
+    let Canary { cluster: _, header, cookie, weight, total } = canary;
+    let mut rules = Vec::new();
+    if let Some((name, _)) = header {
+        let value = headers.get(&name.0).map_or_else(|| "not sent".to_owned(), header_text);
+        rules.push(format!("header {} ({value})", name.0));
+    }
+    if let Some(cookie) = cookie {
+        rules.push(format!("cookie {cookie}"));
+    }
+    rules.push(format!("weight {weight} of {total}"));
+    rules.join(", then ")
+}

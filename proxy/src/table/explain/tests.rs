@@ -1,0 +1,394 @@
+//! Explanations of a small shop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_model::policy::{
+    Canary, CanaryHeader, CanaryHeaderName, Closed, HttpsRedirectMode, Location, Observe, Redirect, Rewrite,
+};
+use portcullis_model::{
+    Backend, CertificateChoice, CertificateSet, Endpoint, HostAction, PathMode, Pattern, PatternSyntax, Protocol,
+    Reason, RedirectCode, Route, Snapshot, Template, VirtualHost,
+};
+
+use super::*;
+use crate::table::testing::{certificate, cluster, route, snapshot, virtual_host, with_aliases};
+use crate::upstream::UpstreamRegistry;
+
+/// A table of these hosts, where all Services but `down` have an endpoint.
+fn table(hosts: Vec<VirtualHost>) -> (RoutingTable, UpstreamRegistry) {
+    let registry = UpstreamRegistry::default();
+    let hosts = hosts.into_iter().map(|host| (host.host.clone(), Arc::new(host))).collect();
+    let table = RoutingTable::compile(&Snapshot { hosts, ..snapshot(&[]) }, &registry, None);
+    let endpoint = Endpoint { address: "192.0.2.1:8080".parse().unwrap() };
+    for host in table.snapshot().hosts.values() {
+        for route in routes_of(host) {
+            let canary = route.policy.canary.as_ref().map(|canary| &canary.cluster);
+            let primary = match &route.backend {
+                Backend::Cluster(id) => Some(id),
+                Backend::Default => None,
+            };
+            for id in primary.into_iter().chain(canary).chain(&route.policy.fallback) {
+                if !id.service.contains("down") {
+                    registry.set_endpoints(id, &[endpoint]);
+                }
+            }
+        }
+    }
+    (table, registry)
+}
+
+fn routes_of(host: &VirtualHost) -> &[Arc<Route>] {
+    match &host.action {
+        HostAction::Serve { routes, .. } => routes,
+        HostAction::RedirectTo(_) => &[],
+    }
+}
+
+/// A host of one route `Prefix /`, changed by `change`.
+fn host_with(name: &str, change: impl FnOnce(&mut Route)) -> VirtualHost {
+    let mut only = route(name, "Prefix /");
+    change(&mut only);
+    let action = HostAction::Serve { mode: PathMode::Plain, routes: vec![Arc::new(only)], app_root: None };
+    VirtualHost { action, ..virtual_host(name, PathMode::Plain, &[]) }
+}
+
+fn asked_of(hosts: Vec<VirtualHost>, url: &str) -> Explanation {
+    let (table, _registry) = table(hosts);
+    explain(&table, &ExplainRequest::get(url).unwrap())
+}
+
+fn step<'e>(explanation: &'e Explanation, policy: &str) -> Option<(Effect, &'e str)> {
+    let found = explanation.policies.iter().find(|step| step.policy == policy);
+    found.map(|step| (step.effect, step.detail.as_str()))
+}
+
+#[test]
+fn each_path_says_why_it_won_or_lost() {
+    let paths = [
+        "Prefix /shop/cart",
+        "Exact /shop/cart",
+        "Prefix /shop",
+        "Prefix /sho",
+        "Exact /",
+        "Prefix /dir/",
+        "Prefix //x",
+        "Prefix /",
+    ];
+    let verdicts = |url: &str| -> Vec<String> {
+        let host = virtual_host("a.example", PathMode::Plain, &paths);
+        let explanation = asked_of(vec![host], url);
+        let mark = |won: bool| if won { "> " } else { "" };
+        explanation.routes.iter().map(|step| format!("{}{}: {}", mark(step.won), step.matcher, step.why)).collect()
+    };
+    assert_eq!(
+        verdicts("http://a.example/shop/cart"),
+        [
+            "Prefix /shop/cart: Exact /shop/cart is preferred",
+            "> Exact /shop/cart: the path is equal",
+            "Prefix /shop: Exact /shop/cart is preferred",
+            "Prefix /sho: the path begins with it, but not up to the end of an element",
+            "Exact /: the path differs",
+            "Prefix /dir/: the path does not begin with it",
+            "Prefix //x: no request has this path: paths are compared decoded, without //, . and .. segments",
+            "Prefix /: Exact /shop/cart is preferred",
+        ]
+    );
+    let of = |url: &str, matcher: &str| {
+        verdicts(url).into_iter().find(|line| line.contains(&format!("{matcher}:"))).unwrap_or_default()
+    };
+    assert_eq!(of("http://a.example/shop/x", "Prefix /shop"), "> Prefix /shop: the longest prefix that matches");
+    assert_eq!(of("http://a.example/shop/x", "Prefix /"), "Prefix /: shorter than /shop");
+    assert_eq!(
+        of("http://a.example/dir", "Prefix /dir/"),
+        "> Prefix /dir/: the path lacks only the slash at the end, and no rule has it without"
+    );
+    assert_eq!(of("http://a.example/dir", "Prefix /"), "Prefix /: Prefix /dir/ needs only a slash at the end");
+}
+
+#[test]
+fn patterns_behind_the_first_that_matches_are_not_tried() {
+    let host = virtual_host("a.example", PathMode::Regex, &["/v[0-9]+/x", "/v1", "/"]);
+    let explanation = asked_of(vec![host], "a.example/v1/y");
+    let got: Vec<_> = explanation.routes.iter().map(|step| (step.won, step.why.as_str())).collect();
+    assert_eq!(
+        got,
+        [(false, "no match"), (true, "the first that matches"), (false, "not tried: an earlier pattern matched")]
+    );
+    assert_eq!(explanation.rule.unwrap().path.as_ref(), "/v1");
+}
+
+#[test]
+fn hosts_and_certificates_say_which_name_chose_them() {
+    let own = certificate(&["*.b.example"]);
+    let mut snapshot = snapshot(&[("*.b.example", &["Prefix /"])]);
+    let aliased = with_aliases(virtual_host("a.example", PathMode::Plain, &["Prefix /"]), &["www.a.*"]);
+    snapshot.hosts.insert(aliased.host.clone(), aliased);
+    let by_host = BTreeMap::from([
+        ("*.b.example".parse().unwrap(), CertificateChoice::Own(own)),
+        ("a.example".parse().unwrap(), CertificateChoice::Default),
+    ]);
+    snapshot.certificates = Arc::new(CertificateSet { default: certificate(&["default.example"]), by_host });
+    let table = RoutingTable::compile(&snapshot, &UpstreamRegistry::default(), None);
+    for (url, host, certificate) in [
+        (
+            "https://A.example:8443/",
+            "a.example: the host of a rule",
+            "a.example has a TLS section without a usable Secret",
+        ),
+        (
+            "https://www.a.org/",
+            "a.example: server-alias www.a.* of a.example",
+            "neither www.a.org nor a wildcard above it",
+        ),
+        ("https://x.b.example/", "*.b.example: no rule names the host", "*.b.example has this certificate"),
+        ("https://other.example/", "_: no rule, server-alias or wildcard fits", "neither other.example nor"),
+        ("https://[::1]/", "_: no rule, server-alias or wildcard fits", "clients send no server name for an address"),
+    ] {
+        let explanation = explain(&table, &ExplainRequest::get(url).unwrap());
+        let found = explanation.host.unwrap();
+        let text = format!("{}: {}", found.virtual_host, found.why);
+        assert!(text.starts_with(host), "{url}: {text}");
+        let why = explanation.certificate.unwrap().why;
+        assert!(why.starts_with(certificate), "{url}: {why}");
+    }
+    assert!(explain(&table, &ExplainRequest::get("http://a.example/").unwrap()).certificate.is_none());
+}
+
+#[test]
+fn refused_requests_say_the_reason_and_nothing_else() {
+    let (table, _registry) = table(vec![virtual_host("a.example", PathMode::Plain, &["Prefix /", "Prefix /admin"])]);
+    for (url, method, status, reason) in [
+        ("http://a.example/../x", "GET", 400, Reason::BadPath),
+        ("http://a.example/%zz", "GET", 400, Reason::BadPath),
+        ("http://a..example/", "GET", 400, Reason::BadHost),
+        ("http://user@a.example/", "GET", 400, Reason::BadHost),
+        ("http://a.example/", "TRACE", 405, Reason::MethodNotAllowed),
+        ("http://a.example/a b", "GET", 400, Reason::BadRequest),
+    ] {
+        let mut request = ExplainRequest::get(url).unwrap();
+        request.method = method.parse().unwrap();
+        let explanation = explain(&table, &request);
+        assert_eq!((explanation.answer.status, explanation.answer.reason), (Some(status), Some(reason)), "{url}");
+        assert!(explanation.host.is_none() && explanation.routes.is_empty());
+    }
+    let explanation = explain(&table, &ExplainRequest::get("http://a.example/x%2f..%2fadmin").unwrap());
+    assert_eq!(explanation.answer.reason, Some(Reason::AmbiguousPath));
+    assert_eq!(step(&explanation, "path"), Some((Effect::Answers, "another server may read the path as /admin")));
+}
+
+#[test]
+fn each_policy_tells_its_outcome() {
+    let redirect = || Redirect { code: RedirectCode::FOUND, location: Location::new("https://b.example/").unwrap() };
+    type Change = Box<dyn FnOnce(&mut Route)>;
+    /// URL, change to the route, step to look at, its outcome, answer.
+    type Case = (&'static str, Change, &'static str, (Effect, &'static str), &'static str);
+    let cases: Vec<Case> = vec![
+        (
+            "http://a.example/",
+            Box::new(|route| route.policy.closed = Some(Closed { key: "auth-url".into() })),
+            "closed",
+            (Effect::Answers, "auth-url cannot be honoured, so the route is closed"),
+            "503 route-closed",
+        ),
+        (
+            "http://a.example/",
+            Box::new(move |route| route.policy.redirect = Some(redirect())),
+            "redirect",
+            (Effect::Answers, "302 to https://b.example/"),
+            "302 redirect to https://b.example/",
+        ),
+        (
+            "http://a.example/x/",
+            Box::new(|route| route.policy.https_redirect.mode = HttpsRedirectMode::Always),
+            "ssl-redirect",
+            (Effect::Answers, "force-ssl-redirect"),
+            "308 https-redirect to https://a.example/x",
+        ),
+        (
+            "https://a.example/x/",
+            Box::new(|route| route.policy.https_redirect.mode = HttpsRedirectMode::Always),
+            "ssl-redirect",
+            (Effect::Passes, "the scheme is https"),
+            "proxied to http://shop-Prefix /-80/x/",
+        ),
+        (
+            "http://a.example/x/",
+            Box::new(|route| route.policy.upstream.protocol = Protocol::Https),
+            "ssl-redirect",
+            (Effect::Passes, "no certificate is registered for the host"),
+            "proxied to https://shop-Prefix /-80/x/",
+        ),
+        (
+            "http://a.example/",
+            Box::new(|route| route.backend = Backend::Cluster(cluster("down"))),
+            "endpoints",
+            (Effect::Answers, "shop-down-80 has none"),
+            "503 no-endpoints",
+        ),
+        (
+            "http://a.example/",
+            Box::new(|route| {
+                route.backend = Backend::Cluster(cluster("down"));
+                route.policy.fallback = Some(cluster("spare"));
+            }),
+            "endpoints",
+            (Effect::Applies, "shop-down-80 has none, default-backend shop-spare-80 is used"),
+            "proxied to http://shop-spare-80/",
+        ),
+        (
+            "http://a.example/",
+            Box::new(|route| {
+                route.backend = Backend::Cluster(cluster("down"));
+                route.policy.fallback = Some(cluster("down-too"));
+            }),
+            "endpoints",
+            (Effect::Answers, "shop-down-80 has none, nor has default-backend shop-down-too-80"),
+            "503 no-endpoints",
+        ),
+        (
+            "http://a.example/",
+            Box::new(|route| route.backend = Backend::Default),
+            "default backend",
+            (Effect::Answers, "there is no --default-backend-service, so the built-in 404 answers"),
+            "404 no-path",
+        ),
+        (
+            "http://a.example/a/../b?c",
+            Box::new(|route| route.policy.observe = Observe { access_log: false }),
+            "enable-access-log",
+            (Effect::Applies, "no line is written"),
+            "proxied to http://shop-Prefix /-80/b?c",
+        ),
+    ];
+    for (url, change, policy, outcome, answer) in cases {
+        let explanation = asked_of(vec![host_with("a.example", change)], url);
+        assert_eq!(step(&explanation, policy), Some(outcome), "{policy}");
+        assert_eq!(explanation.answer.text, answer, "{policy}");
+        let mut after = explanation.policies.iter().skip_while(|step| step.effect != Effect::Answers).skip(1);
+        assert!(after.all(|step| step.effect == Effect::NotReached), "{policy}");
+    }
+}
+
+#[test]
+fn a_rewrite_shows_what_the_backend_sees() {
+    let rewritten = |path: &str| {
+        let search = Arc::new(Pattern::new("/something(/|$)(.*)", PatternSyntax::REWRITE).unwrap());
+        let target = Template::parse("/$2").unwrap();
+        let forwarded_prefix = Some(Template::parse("/p").unwrap());
+        let rewrite = Rewrite { search, target, forwarded_prefix };
+        let host = host_with("a.example", |route| {
+            route.policy.rewrite = Some(rewrite);
+            route.policy.upstream.host = Some(Template::parse("inner.$namespace").unwrap());
+        });
+        asked_of(vec![host], &format!("http://a.example{path}"))
+    };
+    let found = rewritten("/something/new?q=1");
+    assert_eq!(step(&found, "rewrite-target"), Some((Effect::Applies, "/something(/|$)(.*) becomes /$2")));
+    let upstream = "http, target /new?q=1, Host inner.shop (upstream-vhost), X-Forwarded-Prefix /p";
+    assert_eq!(step(&found, "upstream"), Some((Effect::Applies, upstream)));
+    let other = rewritten("/other");
+    let detail = "/something(/|$)(.*) becomes /$2, but is not found in the path";
+    assert_eq!(step(&other, "rewrite-target"), Some((Effect::Passes, detail)));
+}
+
+#[test]
+fn a_canary_is_decided_or_said_to_be_chance() {
+    let explained = |service: &str, weight, header: Option<&str>| {
+        let canary = Canary {
+            cluster: cluster(service),
+            header: Some((CanaryHeaderName("x-canary".parse().unwrap()), CanaryHeader::AlwaysOrNever)),
+            cookie: None,
+            weight,
+            total: 100,
+        };
+        let (table, _registry) = table(vec![host_with("a.example", |route| route.policy.canary = Some(canary))]);
+        let mut request = ExplainRequest::get("http://a.example/").unwrap();
+        if let Some(value) = header {
+            request.headers.insert("x-canary", value.parse().unwrap());
+        }
+        let explanation = explain(&table, &request);
+        let detail = step(&explanation, "canary").unwrap().1.to_owned();
+        let chosen: Vec<_> = explanation.backends.iter().map(|backend| (backend.role, backend.chosen)).collect();
+        (detail, chosen)
+    };
+    let both = |primary, canary| vec![(BackendRole::Primary, primary), (BackendRole::Canary, canary)];
+    for (service, weight, header, detail, chosen) in [
+        ("new", 0, Some("always"), "canary, by header x-canary (always), then weight 0 of 100", both(false, true)),
+        (
+            "new",
+            50,
+            Some("never"),
+            "not the canary, by header x-canary (never), then weight 50 of 100",
+            both(true, false),
+        ),
+        (
+            "new",
+            30,
+            None,
+            "chance: 30 of 100 requests go to the canary (header x-canary (not sent), then weight 30 of 100)",
+            both(true, true),
+        ),
+        ("new", 100, None, "canary, by header x-canary (not sent), then weight 100 of 100", both(false, true)),
+        ("down", 100, None, "shop-down-80 has no endpoints, so it is left out", both(true, false)),
+    ] {
+        assert_eq!(explained(service, weight, header), (detail.to_owned(), chosen), "{service} {weight} {header:?}");
+    }
+}
+
+#[test]
+fn a_whole_host_may_answer() {
+    let www = VirtualHost {
+        action: HostAction::RedirectTo("www.a.example".parse().unwrap()),
+        ..virtual_host("a.example", PathMode::Plain, &[])
+    };
+    let mut rooted = virtual_host("b.example", PathMode::Plain, &["Prefix /"]);
+    if let HostAction::Serve { app_root, .. } = &mut rooted.action {
+        *app_root = Some("/app".into());
+    }
+    let (table, _registry) = table(vec![www, rooted]);
+    for (url, policy, answer) in [
+        ("http://a.example/x", "from-to-www-redirect", "308 www-redirect to http://www.a.example:80/x"),
+        ("http://b.example/", "app-root", "302 app-root to http://b.example/app"),
+        ("http://c.example/healthz", "health-check-path", "200 health"),
+    ] {
+        let explanation = explain(&table, &ExplainRequest::get(url).unwrap());
+        assert_eq!(step(&explanation, policy).map(|(effect, _)| effect), Some(Effect::Answers), "{url}");
+        assert_eq!(explanation.answer.text, answer, "{url}");
+        assert!(explanation.routes.is_empty());
+    }
+    let explanation = explain(&table, &ExplainRequest::get("http://b.example/x").unwrap());
+    assert_eq!(step(&explanation, "app-root"), Some((Effect::Passes, "only / goes to /app")));
+    assert_eq!(explanation.routes.len(), 1);
+}
+
+#[test]
+fn the_text_shows_all_steps_and_marks_what_decided() {
+    let host = virtual_host("shop.example", PathMode::Plain, &["Prefix /wear", "Prefix /"]);
+    let (table, _registry) = table(vec![host]);
+    let explanation = explain(&table, &ExplainRequest::get("https://shop.example/wear/x?y=1").unwrap());
+    let text = explanation.to_string();
+    let want = "\
+GET https://shop.example/wear/x?y=1
+
+certificate   made at start, for default.example
+              neither shop.example nor a wildcard above it has a certificate: the default one
+host          shop.example -> shop.example
+              the host of a rule
+path          /wear/x
+routes      > Prefix /wear  shop/web: the longest prefix that matches
+              Prefix /      shop/web: shorter than /wear
+rule          Ingress shop/web, shop.example, Prefix /wear
+policies      ssl-redirect         passes       the scheme is https
+              endpoints            passes       shop-Prefix /wear-80 has 1
+              upstream             applies      http, target /wear/x?y=1
+backends    > primary    shop/Prefix /wear:80  192.0.2.1:8080
+answer        proxied to http://shop-Prefix /wear-80/wear/x?y=1
+";
+    assert_eq!(text, want);
+    let json = serde_json::to_value(&explanation).unwrap();
+    assert_eq!(json["rule"]["ingress"], "web");
+    assert_eq!(json["routes"][0]["match"], "Prefix /wear");
+    assert_eq!(json["backends"][0]["endpoints"][0], "192.0.2.1:8080");
+    assert_eq!(json["host"]["choice"], "exact");
+}

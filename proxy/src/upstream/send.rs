@@ -1,0 +1,196 @@
+//! Sending a request: which endpoint, which connection, and what is tried when that fails.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::Upstream;
+use super::connection::{Connection, SendError, Transport};
+use super::pool::Wanted;
+use crate::body::{BodySource, RequestBody};
+use crate::error::ProxyError;
+use crate::server::Worker;
+
+/// A request ready to be sent, to whichever endpoint.
+pub(crate) struct Delivery<'u> {
+    /// Whose endpoints.
+    pub(crate) upstream: &'u Arc<Upstream>,
+    /// How they are spoken to.
+    pub(crate) transport: Transport,
+    /// Method.
+    pub(crate) method: Method,
+    /// Target in origin form.
+    pub(crate) uri: Uri,
+    /// All fields, `Host` and framing included.
+    pub(crate) headers: HeaderMap,
+    /// The body, if there is one.
+    pub(crate) body: Option<Rc<BodySource>>,
+}
+
+/// One try, for the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    /// The endpoint.
+    pub(crate) address: SocketAddr,
+    /// Status of its response, or the one that its failure stands for.
+    pub(crate) status: u16,
+    /// When it began.
+    pub(crate) began: Instant,
+    /// Until there was a connection; zero for one from the pool.
+    pub(crate) connected: Option<Duration>,
+    /// Until the response head was there.
+    pub(crate) head: Option<Duration>,
+    /// Until all was over.
+    pub(crate) over: Option<Duration>,
+    /// Body octets of the response.
+    pub(crate) octets: u64,
+}
+
+/// A response whose head is there.
+pub(crate) struct Sent {
+    /// The response.
+    pub(crate) response: Response<Incoming>,
+    /// The connection it comes on.
+    pub(crate) connection: Connection,
+}
+
+/// Tries per request (nginx: `proxy_next_upstream_tries` of ingress-nginx). One endpoint may get several.
+const TRIES: usize = 3;
+
+/// Sends a request, to another endpoint when one fails (nginx: `proxy_next_upstream error timeout`).
+///
+/// # Errors
+///
+/// What the last try failed with.
+pub(crate) async fn send(worker: &Worker, delivery: &Delivery<'_>, log: &mut Vec<Attempt>) -> Result<Sent, ProxyError> {
+    let mut tries = 0;
+    let mut again: Option<SocketAddr> = None;
+    loop {
+        let address = match again.take() {
+            Some(address) => address,
+            None => {
+                tries += 1;
+                pick(worker, delivery, log).ok_or(ProxyError::NoEndpoints)?
+            }
+        };
+        let pooled = if tries == 1 && log.is_empty() { pooled(worker, delivery, address) } else { None };
+        let was_pooled = pooled.is_some();
+        let failure = match attempt(worker, delivery, address, pooled, log).await {
+            Ok(sent) => return Ok(sent),
+            Err(failure) => failure,
+        };
+        worker.counters().upstream_failures.add(1);
+        note_failure(log, &failure.error);
+        if let Some(fault) = delivery.body.as_ref().and_then(|body| body.fault()) {
+            return Err(fault);
+        }
+        if !delivery.may_repeat(&failure) {
+            return Err(failure.error);
+        }
+        if was_pooled && failure.silent {
+            // The endpoint closed the connection while it was idle: that is no verdict on the endpoint.
+            again = Some(address);
+        } else if tries >= TRIES {
+            return Err(failure.error);
+        }
+    }
+}
+
+impl Delivery<'_> {
+    /// Whether the request may be sent once more after `failure`.
+    ///
+    /// What changes something when done twice is not repeated once it was sent (nginx: no `non_idempotent`).
+    fn may_repeat(&self, failure: &Failure) -> bool {
+        let repeatable = !matches!(self.method.as_str(), "POST" | "LOCK" | "PATCH");
+        let whole = self.body.as_ref().is_none_or(|body| body.can_replay());
+        failure.error.may_try_another() && whole && (failure.unsent || repeatable)
+    }
+
+    fn request(&self) -> Request<RequestBody> {
+        let body = self.body.as_ref().map_or(RequestBody::Empty, BodySource::attempt);
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(&self.method);
+        request.uri_mut().clone_from(&self.uri);
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
+}
+
+/// A try that gave no response.
+struct Failure {
+    error: ProxyError,
+    /// Nothing of the request was sent.
+    unsent: bool,
+    /// Nothing of a response came, and not for want of waiting.
+    silent: bool,
+}
+
+fn pick(worker: &Worker, delivery: &Delivery<'_>, log: &[Attempt]) -> Option<SocketAddr> {
+    let tried: Vec<SocketAddr> = log.iter().map(|attempt| attempt.address).collect();
+    worker.balancer().pick(delivery.upstream, &tried, worker.random()).map(|endpoint| endpoint.address)
+}
+
+fn pooled(worker: &Worker, delivery: &Delivery<'_>, address: SocketAddr) -> Option<Connection> {
+    let wanted = match delivery.method.as_str() {
+        "POST" | "LOCK" | "PATCH" => Wanted::Fresh,
+        _ => Wanted::Any,
+    };
+    worker.pool().take((address, delivery.transport), wanted)
+}
+
+async fn attempt(
+    worker: &Worker,
+    delivery: &Delivery<'_>,
+    address: SocketAddr,
+    pooled: Option<Connection>,
+    log: &mut Vec<Attempt>,
+) -> Result<Sent, Failure> {
+    let began = Instant::now();
+    let connected = pooled.is_some().then_some(Duration::ZERO);
+    log.push(Attempt { address, status: 0, began, connected, head: None, over: None, octets: 0 });
+    let mut connection = match pooled {
+        Some(connection) => connection,
+        None => connect(worker, address, delivery.transport, log).await?,
+    };
+    let before = connection.received();
+    match connection.exchange(delivery.request()).await {
+        Ok(response) => {
+            if let Some(attempt) = log.last_mut() {
+                attempt.status = response.status().as_u16();
+                attempt.head = Some(began.elapsed());
+            }
+            Ok(Sent { response, connection })
+        }
+        Err(SendError { unsent, error }) => {
+            let silent = matches!(error, ProxyError::Upstream(_)) && connection.received() == before;
+            Err(Failure { error, unsent, silent })
+        }
+    }
+}
+
+async fn connect(
+    worker: &Worker,
+    address: SocketAddr,
+    transport: Transport,
+    log: &mut [Attempt],
+) -> Result<Connection, Failure> {
+    let connecting = Box::pin(worker.connector().connect(address, transport));
+    let connection = connecting.await.map_err(|error| Failure { error, unsent: true, silent: false })?;
+    worker.counters().upstream_connections.add(1);
+    if let Some(attempt) = log.last_mut() {
+        attempt.connected = Some(attempt.began.elapsed());
+    }
+    Ok(connection)
+}
+
+fn note_failure(log: &mut [Attempt], error: &ProxyError) {
+    if let Some(attempt) = log.last_mut() {
+        attempt.status = error.status().as_u16();
+        attempt.over = Some(attempt.began.elapsed());
+    }
+}

@@ -1,0 +1,16 @@
+//! Harness of the whole-process tests: the program over real sockets, an origin behind it, a client before it, and manifests.
+//!
+//! A failing check panics, as in any test.
+
+mod binary;
+mod client;
+mod golden;
+mod instance;
+pub mod manifests;
+mod origin;
+
+pub use binary::binary;
+pub use client::{Answer, Client, get};
+pub use golden::Golden;
+pub use instance::{Ended, Instance, Start, run, wait_until};
+pub use origin::Origin;

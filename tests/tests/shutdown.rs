@@ -1,0 +1,65 @@
+//! The end: signals, the grace period, and requests that are still running.
+
+use std::time::{Duration, Instant};
+
+use portcullis_tests::manifests::{ingress, joined, service};
+use portcullis_tests::{Client, Origin, Start, get, wait_until};
+
+fn documents(origin: &Origin) -> String {
+    joined(&[service("a", &[origin.address()]), ingress("a", "a.example", "/", "a")])
+}
+
+#[test]
+fn both_signals_end_it_with_0() {
+    for signal in ["TERM", "INT"] {
+        let instance = Start::new().file("m.yaml", &documents(&Origin::start("a"))).serve();
+        assert_eq!(instance.get("a.example", "/").status, 200);
+        instance.signal(signal);
+        let ended = instance.wait();
+        assert_eq!(ended.code, Some(0), "{signal}: {}", ended.log);
+    }
+}
+
+#[test]
+fn a_running_request_gets_its_answer() {
+    let origin = Origin::slow("slow", Duration::from_millis(800));
+    let instance = Start::new().file("m.yaml", &documents(&origin)).serve();
+    let http = instance.http;
+    let request = std::thread::spawn(move || get(http, "a.example", "/"));
+    wait_until("the request", || origin.requests() > 0);
+    instance.signal("TERM");
+    let answer = request.join().expect("a thread").expect("an answer");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "slow GET / a.example\n"));
+    assert_eq!(instance.wait().code, Some(0));
+}
+
+#[test]
+fn during_the_grace_period_it_serves_on_and_is_not_ready() {
+    let instance =
+        Start::new().file("m.yaml", &documents(&Origin::start("a"))).flag("--shutdown-grace-period=1").serve();
+    let begin = Instant::now();
+    instance.signal("TERM");
+    wait_until("not ready", || instance.ask("/readyz").status == 503);
+    assert_eq!(instance.ask("/healthz").status, 500);
+    assert_eq!(instance.ask("/livez").status, 200);
+    assert_eq!(instance.get("a.example", "/").status, 200);
+    assert_eq!(instance.wait().code, Some(0));
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let origin = Origin::slow("slow", Duration::from_secs(8));
+    let instance = Start::new().file("m.yaml", &documents(&origin)).serve();
+    let http = instance.http;
+    let request = std::thread::spawn(move || Client::new("GET", "a.example", "/").send(http));
+    wait_until("the request", || origin.requests() > 0);
+    let begin = Instant::now();
+    instance.signal("TERM");
+    std::thread::sleep(Duration::from_millis(300));
+    instance.signal("TERM");
+    let ended = instance.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(request.join().expect("a thread").is_err(), "the request was cut");
+}
