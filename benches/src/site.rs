@@ -67,7 +67,7 @@ fn route(host: usize, place: usize, path: &str, regex: bool) -> Route {
             2 => Backend::Default,
             _ => Backend::Cluster(ClusterId { namespace: "tenant".into(), service, port: "80".into() }),
         },
-        policy: RoutePolicy::default(),
+        policy: RoutePolicy::default().into(),
     }
 }
 

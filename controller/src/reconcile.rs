@@ -168,13 +168,11 @@ impl Reconciler {
     fn note(&mut self, translation: Translation, begin: Instant) {
         let Translation { snapshot, findings } = translation;
         let took = begin.elapsed();
-        let files = self.input.source.file_count();
         self.status.update(|latest| {
             latest.snapshot = Some(Arc::new(snapshot));
             latest.published = Some(SystemTime::now());
             latest.took = took;
             latest.builds += 1;
-            latest.files = files;
         });
         self.translated = findings;
         self.report();
@@ -192,7 +190,11 @@ impl Reconciler {
         if let Some(more) = new.len().checked_sub(MAX_LOGGED).filter(|more| *more > 0) {
             tracing::warn!(more, "more findings are on the admin address under /debug/findings");
         }
-        self.status.update(|latest| latest.findings = all.iter().cloned().collect());
+        let files = self.input.source.file_count();
+        self.status.update(|latest| {
+            latest.findings = all.iter().cloned().collect();
+            latest.files = files;
+        });
         self.reported = all;
     }
 }

@@ -33,46 +33,60 @@ fn the_first_line_of_stdout_says_where_it_listens() {
     assert!(ended.output.lines().count() >= 2, "the access log is on stdout: {}", ended.output);
 }
 
+/// Makes changes until one of them is served at once: a busy machine may be late, but not every time. `change` makes the
+/// change of a round and returns how long it took to be served.
+fn at_once(what: &str, mut change: impl FnMut(usize) -> Duration) {
+    let took: Vec<Duration> = (0..5).map(&mut change).take_while(|took| *took >= AT_ONCE).collect();
+    assert!(took.len() < 5, "{what} took {took:?}");
+}
+
 #[test]
 fn a_changed_file_is_served_at_once() {
     let origin = Origin::start("a");
     let instance = start(&origin);
-    // Written in place, renamed into place, new, and removed.
-    let host = |host: &str| ingress("a", host, "/", "a");
-    fs::write(instance.manifests().join("ingress.yaml"), host("b.example")).unwrap();
-    let served = |name: &'static str| {
-        let took = wait_until(name, || instance.get(name, "/").status == 200);
-        assert!(took < AT_ONCE, "{name} took {took:?}");
-    };
-    served("b.example");
-    instance.put("ingress.yaml", &host("c.example"));
-    served("c.example");
-    assert_eq!(instance.get("b.example", "/").status, 404);
-    instance.put("new.yaml", &ingress("new", "d.example", "/", "a"));
-    served("d.example");
-    fs::remove_file(instance.manifests().join("new.yaml")).unwrap();
-    let took = wait_until("the removal", || instance.get("d.example", "/").status == 404);
-    assert!(took < AT_ONCE, "{took:?}");
+    let served = |host: &str| wait_until(host, || instance.get(host, "/").status == 200);
+    let manifest = |host: &str| ingress("a", host, "/", "a");
+    at_once("a file written in place", |round| {
+        let host = format!("written-{round}.example");
+        fs::write(instance.manifests().join("ingress.yaml"), manifest(&host)).unwrap();
+        served(&host)
+    });
+    at_once("a file renamed into place", |round| {
+        let host = format!("renamed-{round}.example");
+        instance.put("ingress.yaml", &manifest(&host));
+        served(&host)
+    });
+    assert_eq!(instance.get("written-0.example", "/").status, 404);
+    at_once("a new file and its removal", |round| {
+        let (host, name) = (format!("new-{round}.example"), format!("new-{round}.yaml"));
+        instance.put(&name, &ingress(&format!("new-{round}"), &host, "/", "a"));
+        let came = served(&host);
+        fs::remove_file(instance.manifests().join(name)).unwrap();
+        came.max(wait_until("the removal", || instance.get(&host, "/").status == 404))
+    });
     instance.end();
 }
 
 #[test]
 fn the_swap_of_a_config_map_volume_is_served_at_once() {
     let origin = Origin::start("a");
-    let instance = Start::new()
+    let version = |number: usize| ingress("a", &format!("v{number}.example"), "/", "a");
+    let instance = (1..6)
+        .fold(Start::new(), |start, number| start.file(&format!("volume/..v{number}/ingress.yaml"), &version(number)))
         .file("service.yaml", &service("a", &[origin.address()]))
-        .file("volume/..v1/ingress.yaml", &ingress("a", "a.example", "/", "a"))
-        .file("volume/..v2/ingress.yaml", &ingress("a", "b.example", "/", "a"))
         .serve();
     let volume = instance.manifests().join("volume");
     symlink("..v1", volume.join("..data")).unwrap();
     symlink("..data/ingress.yaml", volume.join("ingress.yaml")).unwrap();
-    wait_until("the volume", || instance.get("a.example", "/").status == 200);
-    symlink("..v2", volume.join("..data_tmp")).unwrap();
-    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
-    let took = wait_until("the swap", || instance.get("b.example", "/").status == 200);
-    assert!(took < AT_ONCE, "{took:?}");
-    assert_eq!(instance.get("a.example", "/").status, 404);
+    wait_until("the volume", || instance.get("v1.example", "/").status == 200);
+    let mut last = 1;
+    at_once("a swapped link", |round| {
+        last = 2 + round % 4;
+        symlink(format!("..v{last}"), volume.join("..data_tmp")).unwrap();
+        fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+        wait_until("the swap", || instance.get(&format!("v{last}.example"), "/").status == 200)
+    });
+    assert_eq!(instance.get("v1.example", "/").status, 404);
     instance.end();
 }
 

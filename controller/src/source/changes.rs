@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const MAX_PATHS: usize = 4096;
 
 /// Changes that come together are handled together.
-const TOGETHER: Duration = Duration::from_millis(2);
+const TOGETHER: Duration = Duration::from_millis(1);
 
 /// How long a path must be quiet after something that seldom comes alone: a file that is created, written or removed is often
 /// about to be written to its end or put back.

@@ -98,7 +98,11 @@ impl FileParser<'_> {
                     let own = text.get(begin..values.byte_offset()).unwrap_or_default();
                     self.value(value, hash_of(own.trim()), Place { document: None, line, depth: 0 });
                 }
-                Some(Err(error)) => return self.broken(error.line(), "invalid-json", error.to_string()),
+                Some(Err(error)) => {
+                    let text = error.to_string();
+                    let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
+                    return self.broken(error.line(), "invalid-json", reason);
+                }
             }
         }
     }

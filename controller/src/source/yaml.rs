@@ -43,5 +43,10 @@ fn options() -> Options {
 fn reason(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let text = text.lines().next().unwrap_or_default();
-    text.split(" at line ").next().unwrap_or(text).trim_end_matches([',', ':', ' ']).to_owned()
+    let text = text.split(" (defined at ").next().unwrap_or(text);
+    let text = text.split(" at line ").next().unwrap_or(text).trim_end_matches([',', ':', ' ']);
+    if text.starts_with("budget breached") || text.starts_with("alias") {
+        return format!("the document is too large, or its aliases multiply: {text}");
+    }
+    text.to_owned()
 }

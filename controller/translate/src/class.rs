@@ -1,5 +1,7 @@
 //! Which Ingresses are ours (Kubernetes: IngressClass; ingress-nginx flags `--ingress-class`, `--controller-class` and family).
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
@@ -15,45 +17,66 @@ pub(crate) enum Verdict {
     NotOurs(Option<Finding>),
 }
 
-/// Decides by `spec.ingressClassName`, else by the legacy annotation, else by `--watch-ingress-without-class`.
-///
-/// The field wins: where it is set, the annotation is not asked. Classes are looked up anew each time, so that an Ingress
-/// created before its class is served as soon as the class exists.
-pub(crate) fn verdict(key: &ObjectKey, ingress: &Ingress, resources: &Resources, options: &Options) -> Verdict {
-    if !options.watch_namespace.is_empty() && *options.watch_namespace != *key.namespace {
-        return Verdict::NotOurs(None);
+/// The classes at one moment, as far as they matter here.
+pub(crate) struct Classes<'a> {
+    options: &'a Options,
+    /// By name: whether the class is ours.
+    ours: BTreeMap<&'a str, bool>,
+}
+
+impl<'a> Classes<'a> {
+    pub(crate) fn new(resources: &'a Resources, options: &'a Options) -> Self {
+        let ours = resources.classes.iter().map(|(key, class)| {
+            let controller = class.value.spec.as_ref().and_then(|spec| spec.controller.as_deref());
+            (&*key.name, controller == Some(&options.controller_class))
+        });
+        Self { options, ours: ours.collect() }
     }
-    let class = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
-    let annotation = ingress.metadata.annotations.as_ref().and_then(|annotations| annotations.get(LEGACY_ANNOTATION));
-    match (class, annotation) {
-        (Some(class), _) => by_name(key, class, resources, options),
-        (None, Some(value)) if *value == options.ingress_class => Verdict::Ours,
-        (None, Some(_)) => Verdict::NotOurs(None),
-        (None, None) if options.watch_ingress_without_class => Verdict::Ours,
-        (None, None) => Verdict::NotOurs(Some(without_class(key, options))),
+
+    /// Decides by `spec.ingressClassName`, else by the legacy annotation, else by `--watch-ingress-without-class`.
+    ///
+    /// The field wins: where it is set, the annotation is not asked. Classes are looked up anew each time, so that an Ingress
+    /// created before its class is served as soon as the class exists.
+    pub(crate) fn verdict(&self, key: &ObjectKey, ingress: &Ingress) -> Verdict {
+        let options = self.options;
+        if !options.watch_namespace.is_empty() && *options.watch_namespace != *key.namespace {
+            return Verdict::NotOurs(None);
+        }
+        let class = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
+        let annotations = ingress.metadata.annotations.as_ref();
+        match (class, annotations.and_then(|annotations| annotations.get(LEGACY_ANNOTATION))) {
+            (Some(class), _) => self.by_name(key, class),
+            (None, Some(value)) if *value == options.ingress_class => Verdict::Ours,
+            (None, Some(_)) => Verdict::NotOurs(None),
+            (None, None) if options.watch_ingress_without_class => Verdict::Ours,
+            (None, None) => Verdict::NotOurs(Some(without_class(key, options))),
+        }
+    }
+
+    fn by_name(&self, key: &ObjectKey, class: &str) -> Verdict {
+        let options = self.options;
+        if options.ingress_class_by_name && class == options.ingress_class {
+            return Verdict::Ours;
+        }
+        match self.ours.get(class) {
+            Some(true) => Verdict::Ours,
+            Some(false) => Verdict::NotOurs(None),
+            None => Verdict::NotOurs(Some(unknown_class(key, class, options))),
+        }
     }
 }
 
-fn by_name(key: &ObjectKey, class: &str, resources: &Resources, options: &Options) -> Verdict {
-    if options.ingress_class_by_name && class == options.ingress_class {
-        return Verdict::Ours;
-    }
-    let Some(found) = resources.classes.get(&ObjectKey::new("", class)) else {
-        let message = format!("the IngressClass {} does not exist, so this Ingress is not served", quoted(class));
-        let help = format!(
+fn unknown_class(key: &ObjectKey, class: &str, options: &Options) -> Finding {
+    Finding::warning(
+        &ObjectRef::new("Ingress", key),
+        "spec.ingressClassName",
+        "unknown-class",
+        format!("the IngressClass {} does not exist, so this Ingress is not served", quoted(class)),
+        &format!(
             "create the IngressClass with `spec.controller: {}`, or name an existing one",
             options.controller_class
-        );
-        return Verdict::NotOurs(Some(Finding::warning(
-            &ObjectRef::new("Ingress", key),
-            "spec.ingressClassName",
-            "unknown-class",
-            message,
-            &help,
-        )));
-    };
-    let controller = found.value.spec.as_ref().and_then(|spec| spec.controller.as_deref());
-    if controller == Some(&options.controller_class) { Verdict::Ours } else { Verdict::NotOurs(None) }
+        ),
+    )
 }
 
 fn without_class(key: &ObjectKey, options: &Options) -> Finding {

@@ -1,7 +1,7 @@
 //! One virtual host out of all Ingresses that name it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use portcullis_model::policy::{Closed, HttpsRedirectMode, Observe, Rewrite};
 use portcullis_model::{
@@ -12,7 +12,7 @@ use portcullis_model::{
 use crate::annotations::Draft;
 use crate::canary::Canaries;
 use crate::ingress::{Parsed, RulePath, path_field};
-use crate::memo::Patterns;
+use crate::memo::Common;
 use crate::{Config, Finding, quoted};
 
 /// An Ingress with the rules by which it takes part in a host.
@@ -75,7 +75,7 @@ pub(crate) struct Locations<'a> {
 
 #[derive(Debug)]
 struct Location<'a> {
-    path: &'a str,
+    path: &'a Arc<str>,
     path_type: PathType,
     backend: Option<&'a ClusterId>,
     contribution: Option<&'a Contribution>,
@@ -83,6 +83,11 @@ struct Location<'a> {
     /// The `/` of the default server as the catch-all Ingress has it: neither its redirects nor its rewrites apply there.
     catch_all: bool,
 }
+
+/// The places of claimed paths.
+type Taken<'a> = BTreeMap<(&'a str, PathType), usize>;
+
+static ROOT: LazyLock<Arc<str>> = LazyLock::new(|| "/".into());
 
 /// A path that an older Ingress already serves.
 #[derive(Debug)]
@@ -102,14 +107,14 @@ impl<'a> Locations<'a> {
         let mut locations = Self::default();
         let first = if default_server { catch_all } else { contributions.first() };
         locations.list.push(Location {
-            path: "/",
+            path: &ROOT,
             path_type: PathType::Prefix,
             backend: first.and_then(|contribution| contribution.ingress.default_backend.as_ref()),
             contribution: first,
             implicit: !default_server || catch_all.is_none(),
             catch_all: default_server && catch_all.is_some(),
         });
-        let mut taken = BTreeMap::new();
+        let mut taken = Taken::new();
         if default_server && catch_all.is_some() {
             taken.insert(("/", PathType::Prefix), 0);
         }
@@ -125,12 +130,7 @@ impl<'a> Locations<'a> {
         locations
     }
 
-    fn claim(
-        &mut self,
-        taken: &mut BTreeMap<(&'a str, PathType), usize>,
-        contribution: &'a Contribution,
-        path: &'a RulePath,
-    ) {
+    fn claim(&mut self, taken: &mut Taken<'a>, contribution: &'a Contribution, path: &'a RulePath) {
         let claimed = Location {
             path: &path.path,
             path_type: path.path_type,
@@ -139,20 +139,21 @@ impl<'a> Locations<'a> {
             implicit: false,
             catch_all: false,
         };
-        match taken.get(&(claimed.path, claimed.path_type)) {
+        let key: (&'a str, PathType) = (claimed.path, claimed.path_type);
+        match taken.get(&key) {
             Some(&index) => {
                 if let Some(winner) = self.list.get(index).and_then(|location| location.contribution) {
                     self.conflicts.push(Conflict { loser: contribution, path, winner });
                 }
             }
-            None if claimed.path == "/" && claimed.path_type == PathType::Prefix => {
-                taken.insert((claimed.path, claimed.path_type), 0);
+            None if key == ("/", PathType::Prefix) => {
+                taken.insert(key, 0);
                 if let Some(root) = self.list.first_mut() {
                     *root = claimed;
                 }
             }
             None => {
-                taken.insert((claimed.path, claimed.path_type), self.list.len());
+                taken.insert(key, self.list.len());
                 self.list.push(claimed);
             }
         }
@@ -165,7 +166,7 @@ impl<'a> Locations<'a> {
 
     /// The backend of one path.
     pub(crate) fn cluster(&self, path: &str, path_type: PathType) -> Option<&'a ClusterId> {
-        let found = self.list.iter().find(|location| location.path == path && location.path_type == path_type)?;
+        let found = self.list.iter().find(|location| **location.path == *path && location.path_type == path_type)?;
         found.backend
     }
 
@@ -179,7 +180,7 @@ impl<'a> Locations<'a> {
 }
 
 /// Builds a host.
-pub(crate) fn build(host: &HostMatch, input: Input, config: &Config, patterns: &mut Patterns) -> Merged {
+pub(crate) fn build(host: &HostMatch, input: Input, config: &Config, common: &mut Common) -> Merged {
     let mut findings = Vec::new();
     let (mode, routes, app_root, www_redirect) = {
         let default_server = *host == HostMatch::Any;
@@ -188,7 +189,7 @@ pub(crate) fn build(host: &HostMatch, input: Input, config: &Config, patterns: &
         let mode = if locations.list.iter().any(Location::wants_regex) { PathMode::Regex } else { PathMode::Plain };
         let app_root = locations.list.iter().find_map(|location| location.draft()?.app_root.clone());
         let closed = input.closed_host();
-        let mut builder = RouteBuilder { mode, closed, input: &input, config, patterns, findings: &mut findings };
+        let mut builder = RouteBuilder { mode, closed, input: &input, config, common, findings: &mut findings };
         let routes = builder.routes(&locations);
         (mode, routes, app_root, locations.www_redirect())
     };
@@ -231,7 +232,7 @@ impl<'a> Location<'a> {
     /// A rewrite that changes something.
     fn rewrites(&self) -> bool {
         !self.catch_all
-            && self.draft().and_then(|draft| draft.rewrite.as_ref()).is_some_and(|(text, _)| **text != *self.path)
+            && self.draft().and_then(|draft| draft.rewrite.as_ref()).is_some_and(|(text, _)| text != self.path)
     }
 
     fn wants_regex(&self) -> bool {
@@ -245,7 +246,7 @@ struct RouteBuilder<'a> {
     closed: Option<&'a Closed>,
     input: &'a Input,
     config: &'a Config,
-    patterns: &'a mut Patterns,
+    common: &'a mut Common,
     findings: &'a mut Vec<Finding>,
 }
 
@@ -255,20 +256,24 @@ impl RouteBuilder<'_> {
             .list
             .iter()
             .filter(|location| location.path_type == PathType::Exact)
-            .map(|location| location.path)
+            .map(|location| &**location.path)
             .collect();
-        let routes = locations.list.iter().filter_map(|location| self.route(location, exact.contains(&location.path)));
-        routes.map(Arc::new).collect()
+        let routes =
+            locations.list.iter().filter_map(|location| self.route(location, exact.contains(&&**location.path)));
+        let mut routes: Vec<_> = routes.map(Arc::new).collect();
+        routes.shrink_to_fit();
+        routes
     }
 
     fn route(&mut self, location: &Location<'_>, has_exact_twin: bool) -> Option<Route> {
-        let path: Arc<str> = location.path.into();
+        let path: Arc<str> = Arc::clone(location.path);
         let matched = match (self.mode, location.path_type) {
             (PathMode::Plain, PathType::Exact) => PathMatch::Exact(Arc::clone(&path)),
             (PathMode::Plain, PathType::Prefix) => PathMatch::Prefix(Arc::clone(&path)),
             (PathMode::Regex, _) => PathMatch::Pattern(self.pattern(location, has_exact_twin)?),
         };
         let policy = self.policy(location, &matched);
+        let policy = self.common.policies.share(policy);
         let key = location.contribution.map(|contribution| &contribution.ingress.key);
         let rule = location.contribution.and_then(|contribution| contribution.ingress.rules.get(contribution.rule));
         let source = RouteSource {
@@ -290,9 +295,9 @@ impl RouteBuilder<'_> {
             && !location.wants_regex()
             && !location.path.ends_with('/');
         let compiled = if twin {
-            self.patterns.location(&format!("{}/", location.path))
+            self.common.patterns.location(&format!("{}/", location.path))
         } else {
-            self.patterns.location(location.path)
+            self.common.patterns.location(location.path)
         };
         compiled
             .map_err(|error| {

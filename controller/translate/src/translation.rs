@@ -9,9 +9,10 @@ use portcullis_model::{
 };
 
 use crate::canary::{self, Canaries};
-use crate::class::{self, Verdict};
+use crate::class::{Classes, Verdict};
 use crate::host::{self, Contribution, Input, Locations, Merged};
 use crate::ingress::Parsed;
+use crate::memo::{self, Beside, BesideOwned, ClusterInput, Resolved};
 use crate::{Config, Finding, Memo, ObjectRef, Options, Resources, backend, quoted, tls};
 
 /// What objects mean: what to serve, and what their authors should know.
@@ -58,19 +59,24 @@ fn served(
     memo: &mut Memo,
     findings: &mut Vec<Finding>,
 ) -> Vec<Arc<Parsed>> {
+    let classes = Classes::new(resources, options);
+    let mut last = BesideOwned::new(std::mem::take(&mut memo.ingresses));
+    let mut kept = Vec::with_capacity(resources.ingresses.len());
     let mut ingresses = Vec::with_capacity(resources.ingresses.len());
     for (key, object) in &resources.ingresses {
-        match class::verdict(key, &object.value, resources, options) {
+        match classes.verdict(key, &object.value) {
             Verdict::NotOurs(remark) => findings.extend(remark),
             Verdict::Ours => {
-                let parsed = memo.ingress(key, object, config, options);
+                let parsed = memo::parsed(last.take(key), key, object, config, options);
                 findings.extend_from_slice(&parsed.findings);
+                kept.push((key.clone(), (object.hash, Arc::clone(&parsed))));
                 if parsed.served {
                     ingresses.push(parsed);
                 }
             }
         }
     }
+    memo.ingresses = kept.into_iter().collect();
     ingresses.sort_by(|one, other| one.created.cmp(&other.created).then_with(|| name(other).cmp(name(one))));
     ingresses
 }
@@ -98,23 +104,24 @@ impl Translator<'_> {
         let catch_all = catch_all(ingresses);
         let canaries = self.canaries(ingresses, &by_host, catch_all.as_ref());
         let aliases = self.aliases(&by_host);
-        let mut previous = std::mem::take(&mut self.memo.hosts);
-        let mut hosts = BTreeMap::new();
         for (host, contributions) in &by_host {
             self.certificate(host, contributions, aliases.get(host));
         }
+        let mut last = BesideOwned::new(std::mem::take(&mut self.memo.hosts));
+        let mut built = Vec::with_capacity(by_host.len());
         for (host, contributions) in by_host {
             let catch_all = catch_all.clone().filter(|_| host == HostMatch::Any);
-            let input =
-                self.input(&host, contributions, catch_all, &canaries, aliases.get(&host).cloned().unwrap_or_default());
-            let merged = match previous.remove(&host) {
+            let aliases = aliases.get(&host).cloned().unwrap_or_default();
+            let input = self.input(&host, contributions, catch_all, &canaries, aliases);
+            let merged = match last.take(&host) {
                 Some(merged) if merged.input == input => merged,
-                _ => Arc::new(host::build(&host, input, &self.config, &mut self.memo.patterns)),
+                _ => Arc::new(host::build(&host, input, &self.config, &mut self.memo.common)),
             };
             self.findings.extend_from_slice(&merged.findings);
-            hosts.insert(host.clone(), Arc::clone(&merged.host));
-            self.memo.hosts.insert(host, merged);
+            built.push((host, merged));
         }
+        let mut hosts = built.iter().map(|(host, merged)| (host.clone(), Arc::clone(&merged.host))).collect();
+        self.memo.hosts = built.into_iter().collect();
         self.add_www_redirects(&mut hosts);
         hosts
     }
@@ -195,8 +202,11 @@ impl Translator<'_> {
         aliases: Vec<HostAlias>,
     ) -> Input {
         let ingresses = || contributions.iter().chain(&catch_all).map(|contribution| &contribution.ingress);
-        let clusters = ingresses().flat_map(|parsed| parsed.clusters());
-        let own_canaries = clusters.filter_map(|id| Some((id.clone(), canaries.get(id)?.clone()))).collect();
+        let mut own_canaries = Canaries::new();
+        if !canaries.is_empty() {
+            let clusters = ingresses().flat_map(|parsed| parsed.clusters());
+            own_canaries.extend(clusters.filter_map(|id| Some((id.clone(), canaries.get(id)?.clone()))));
+        }
         let mut fallbacks = BTreeMap::new();
         for parsed in ingresses() {
             let Some(service) = &parsed.draft.default_backend else { continue };
@@ -295,29 +305,43 @@ impl Translator<'_> {
         hosts: &BTreeMap<HostMatch, Arc<VirtualHost>>,
         default_backend: Option<&ClusterId>,
     ) -> BTreeMap<ClusterId, Arc<Cluster>> {
-        let mut wanted: BTreeMap<&ClusterId, (bool, Option<&Arc<Parsed>>)> = BTreeMap::new();
+        let mut wanted: Vec<(&ClusterId, bool, Option<&Arc<Parsed>>)> = Vec::new();
         for parsed in ingresses {
-            for id in parsed.clusters() {
-                wanted.entry(id).or_insert((parsed.draft.service_upstream, Some(parsed)));
-            }
+            wanted.extend(parsed.clusters().map(|id| (id, parsed.draft.service_upstream, Some(parsed))));
         }
-        for id in hosts.values().flat_map(|host| fallbacks(host)).chain(default_backend) {
-            wanted.entry(id).or_insert((self.config.service_upstream, None));
-        }
-        let mut clusters = BTreeMap::new();
-        for (id, (service_upstream, first)) in wanted {
-            if let Some(parsed) = first {
+        let others = hosts.values().flat_map(|host| fallbacks(host)).chain(default_backend);
+        wanted.extend(others.map(|id| (id, self.config.service_upstream, None)));
+        wanted.sort_by_key(|(id, ..)| *id);
+        wanted.dedup_by_key(|(id, ..)| *id);
+
+        let mut services = Beside::new(&self.resources.services);
+        let mut slices = Beside::new(&self.resources.endpoint_slices);
+        let mut last = BesideOwned::new(std::mem::take(&mut self.memo.clusters));
+        let mut resolved = Vec::with_capacity(wanted.len());
+        for (id, service_upstream, first) in wanted {
+            let key = backend::service_key(id);
+            let service = services.find(&key).map(|service| service.hash);
+            let slices = slices.find(&key).map_or(0, |slices| combined(slices.values().map(|slice| slice.hash)));
+            let input = ClusterInput { service_upstream, service, slices };
+            if let (None, Some(parsed)) = (service, first) {
                 self.missing_service(id, parsed);
             }
-            let cluster = backend::cluster(id, service_upstream, self.resources, self.options, &mut self.findings);
-            clusters.insert(id.clone(), Arc::new(cluster));
+            let entry = last.take(id).filter(|entry| entry.input == input).unwrap_or_else(|| {
+                let mut findings = Vec::new();
+                let cluster = backend::cluster(id, service_upstream, self.resources, self.options, &mut findings);
+                Resolved { input, cluster: Arc::new(cluster), findings }
+            });
+            self.findings.extend_from_slice(&entry.findings);
+            resolved.push((id.clone(), entry));
         }
+        let clusters = resolved.iter().map(|(id, entry)| (id.clone(), Arc::clone(&entry.cluster))).collect();
+        self.memo.clusters = resolved.into_iter().collect();
         clusters
     }
 
     fn missing_service(&mut self, id: &ClusterId, parsed: &Parsed) {
         let overridden = self.options.endpoint_overrides.iter().any(|entry| entry.service == backend::service_key(id));
-        if overridden || self.resources.services.contains_key(&backend::service_key(id)) {
+        if overridden {
             return;
         }
         self.findings.push(Finding::warning(
@@ -330,15 +354,26 @@ impl Translator<'_> {
     }
 }
 
+/// One hash of several, in their order.
+fn combined(hashes: impl Iterator<Item = u64>) -> u64 {
+    hashes.fold(1, |all, hash| (all.rotate_left(5) ^ hash).wrapping_mul(0x517c_c1b7_2722_0a95))
+}
+
 fn contributions(ingresses: &[Arc<Parsed>]) -> ByHost {
-    let mut by_host = ByHost::from([(HostMatch::Any, Vec::new())]);
-    for parsed in ingresses.iter().filter(|parsed| parsed.draft.canary.is_none()) {
-        for (number, rule) in parsed.rules.iter().enumerate() {
-            let contribution = Contribution { ingress: Arc::clone(parsed), rule: number };
-            by_host.entry(rule.host.clone()).or_default().push(contribution);
+    let primary = ingresses.iter().filter(|parsed| parsed.draft.canary.is_none());
+    let mut rules: Vec<_> = primary
+        .flat_map(|parsed| parsed.rules.iter().enumerate().map(move |(number, rule)| (&rule.host, parsed, number)))
+        .collect();
+    rules.sort_by_key(|(host, ..)| *host);
+    let mut by_host = vec![(HostMatch::Any, Vec::new())];
+    for (host, parsed, rule) in rules {
+        let contribution = Contribution { ingress: Arc::clone(parsed), rule };
+        match by_host.last_mut() {
+            Some((last, contributions)) if last == host => contributions.push(contribution),
+            _ => by_host.push((host.clone(), vec![contribution])),
         }
     }
-    by_host
+    by_host.into_iter().collect()
 }
 
 /// The oldest Ingress with a default backend and no rules answers for hosts that no rule names.

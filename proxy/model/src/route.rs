@@ -17,9 +17,13 @@ pub struct Route {
     pub source: RouteSource,
     /// Where it leads.
     pub backend: Backend,
-    /// What annotations decide for it.
-    #[serde(skip_serializing_if = "RoutePolicy::is_default")]
-    pub policy: RoutePolicy,
+    /// What annotations decide for it. Shared: most routes have the same.
+    #[serde(skip_serializing_if = "is_default")]
+    pub policy: Arc<RoutePolicy>,
+}
+
+fn is_default(policy: &Arc<RoutePolicy>) -> bool {
+    policy.is_default()
 }
 
 /// Which canonical paths a route answers.

@@ -20,6 +20,10 @@ pub(super) fn unset(escape: LogEscape) -> &'static [u8] {
 
 /// `"`, `\` and everything outside printable ASCII as `\xHH` (nginx: `log_format escape=default`).
 fn push_default(value: &[u8], line: &mut Vec<u8>) {
+    let is_plain = |octet: &u8| matches!(octet, 0x20..0x7f) && !matches!(octet, b'"' | b'\\');
+    if value.iter().all(is_plain) {
+        return line.extend_from_slice(value);
+    }
     for &octet in value {
         match octet {
             b'"' | b'\\' | ..0x20 | 0x7f.. => line.extend([b'\\', b'x', hex(octet >> 4), hex(octet)]),

@@ -38,6 +38,8 @@ pub(crate) enum Value {
 pub(crate) struct Captured {
     text: Vec<u8>,
     ends: Vec<usize>,
+    /// One value before it is escaped.
+    raw: Vec<u8>,
 }
 
 impl LogFormat {
@@ -71,13 +73,13 @@ impl LogFormat {
         into: &mut Captured,
         mut value: impl FnMut(&Variable, &mut Vec<u8>) -> Value,
     ) {
-        let mut raw = Vec::new();
+        let Captured { text, ends, raw } = into;
         for part in self.settings().format.parts() {
             if let Part::Variable(variable) = part
                 && stage(variable) == wanted
             {
-                self.push(variable, &mut raw, &mut into.text, &mut value);
-                into.ends.push(into.text.len());
+                self.push(variable, raw, text, &mut value);
+                ends.push(text.len());
             }
         }
     }
@@ -85,25 +87,27 @@ impl LogFormat {
     /// Appends a line: values written down before, and those that `value` gives now.
     pub(crate) fn render(
         &self,
-        request: &Captured,
+        request: &mut Captured,
         response: &Captured,
         line: &mut Vec<u8>,
         mut value: impl FnMut(&Variable, &mut Vec<u8>) -> Value,
     ) {
-        let (mut request, mut response) = (request.values(), response.values());
+        let mut raw = std::mem::take(&mut request.raw);
+        let (mut values, mut response) = (request.values(), response.values());
         let unset = escape::unset(self.settings().escape);
-        let mut raw = Vec::new();
         for part in self.settings().format.parts() {
             match part {
                 Part::Literal(text) => line.extend_from_slice(text.as_bytes()),
                 Part::Capture(group) => line.extend([b'$', b'0' + group]),
                 Part::Variable(variable) => match stage(variable) {
-                    Stage::Request => line.extend_from_slice(request.next().unwrap_or(unset)),
+                    Stage::Request => line.extend_from_slice(values.next().unwrap_or(unset)),
                     Stage::Response => line.extend_from_slice(response.next().unwrap_or(unset)),
                     Stage::End => self.push(variable, &mut raw, line, &mut value),
                 },
             }
         }
+        drop(values);
+        request.raw = raw;
     }
 
     fn push(
@@ -224,7 +228,7 @@ mod tests {
         let (mut request, mut response, mut line) = (Captured::default(), Captured::default(), Vec::new());
         format.capture(Stage::Request, &mut request, value);
         format.capture(Stage::Response, &mut response, value);
-        format.render(&request, &response, &mut line, value);
+        format.render(&mut request, &response, &mut line, value);
         String::from_utf8(line).unwrap()
     }
 
@@ -250,7 +254,7 @@ mod tests {
     fn a_line_for_a_request_that_was_never_read_has_no_values_of_it() {
         let format = format("$request $status", LogEscape::Default);
         let mut line = Vec::new();
-        format.render(&Captured::default(), &Captured::default(), &mut line, |_, out| {
+        format.render(&mut Captured::default(), &Captured::default(), &mut line, |_, out| {
             out.extend_from_slice(b"400");
             Value::Set
         });

@@ -143,7 +143,7 @@ impl Decider<'_> {
             upstream: UpstreamPolicy { protocol, host: upstream_host },
             fallback: _, // The upstream of CompiledRoute::fallback.
             observe: _,  // Decides what is logged, not what is done.
-        } = &route.route.policy;
+        } = &*route.route.policy;
         if closed.is_some() {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, Reason::RouteClosed);
         }

@@ -53,7 +53,7 @@ impl Exchange {
         Box::new(Self {
             connection: Rc::clone(connection),
             from_request: worker.captures().take(),
-            from_response: worker.captures().take(),
+            from_response: Captured::default(),
             format,
             began,
             head_octets: 0,
@@ -230,15 +230,15 @@ impl Drop for Exchange {
         let worker = connection.worker();
         worker.counters().request(status, self.reason);
         if let Some(format) = &self.format {
+            let mut from_request = std::mem::take(&mut self.from_request);
             worker.lines().add(|line| {
-                format.render(&self.from_request, &self.from_response, line, |variable, out| match variable {
+                format.render(&mut from_request, &self.from_response, line, |variable, out| match variable {
                     Variable::Known(known) => self.value(*known, status, now, out),
                     _ => Value::Unset,
                 });
             });
+            worker.captures().give_back(from_request);
         }
-        worker.captures().give_back(std::mem::take(&mut self.from_request));
-        worker.captures().give_back(std::mem::take(&mut self.from_response));
         let unfinished_body = self.body.as_ref().is_some_and(|body| !body.has_ended());
         connection.request_over(now, unfinished_body);
     }

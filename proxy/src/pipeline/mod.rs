@@ -34,6 +34,7 @@ pub use head::{ConnectionFacts, Reading, RequestHead};
 pub use rewrite::Target;
 
 pub(crate) use exchange::Exchange;
+pub(crate) use request_fields::ConnectionTexts;
 pub(crate) use response_body::ResponseBody;
 pub(crate) use upgrade::Tunnel;
 pub(crate) use variables::{ConnectionVariables, TlsFacts};
@@ -74,10 +75,10 @@ pub(crate) async fn handle(
             }
             reply.answer(&answer, exchange)
         }
-        Step::Send(outgoing) => {
-            let body = has_body.then(|| Rc::new(BodySource::new(incoming, Rc::clone(connection.meter()))));
-            exchange.body.clone_from(&body);
-            match proxy(outgoing, body, &mut exchange).await {
+        Step::Send { mut delivery, websocket } => {
+            delivery.body = has_body.then(|| Rc::new(BodySource::new(incoming, Rc::clone(connection.meter()))));
+            exchange.body.clone_from(&delivery.body);
+            match proxy(&delivery, websocket, &mut exchange).await {
                 Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
                 Ok(sent) => reply.relay(sent, exchange),
                 Err(error) => reply.answer(&refusal(&error, &exchange), exchange),
@@ -109,16 +110,10 @@ enum Step {
         /// Whether the rest of the body may be read for the sake of the next request.
         may_drain: bool,
     },
-    Send(Outgoing),
-}
-
-/// A request as it goes to the upstream.
-struct Outgoing {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    transport: Transport,
-    websocket: bool,
+    Send {
+        delivery: Delivery,
+        websocket: bool,
+    },
 }
 
 /// Everything that can be said without waiting.
@@ -161,7 +156,7 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     let of_path = decision.of_path;
     let websocket = upgrade::is_handshake(&head, has_body);
     let route = decision.route.map(|route| &**route);
-    let fields = RequestFields::new(&head, &reading, &forward, route, settings, worker.random());
+    let fields = RequestFields::new(&head, &reading, &forward, route, settings, (connection.texts(), worker.random()));
     let uri = target_uri(&parts.uri, &forward.target);
     let (Ok(fields), Some(uri)) = (fields, uri) else {
         return answer(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal), of_path);
@@ -176,7 +171,8 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     let framing = if has_body && !has_length { Framing::Chunked } else { Framing::AsReceived };
     let Parts { method, mut headers, .. } = parts;
     fields.apply(&mut headers, framing, websocket);
-    Plan { step: Step::Send(Outgoing { method, uri, headers, transport, websocket }), of_path }
+    let delivery = Delivery { transport, method, uri, headers, body: None };
+    Plan { step: Step::Send { delivery, websocket }, of_path }
 }
 
 /// Requests that leave no line in the access log.
@@ -199,16 +195,12 @@ fn target_uri(received: &Uri, target: &Target) -> Option<Uri> {
 }
 
 /// Sends a request on and waits for the head of the response.
-async fn proxy(outgoing: Outgoing, body: Option<Rc<BodySource>>, exchange: &mut Exchange) -> Result<Sent, ProxyError> {
-    let Outgoing { method, uri, headers, transport, websocket } = outgoing;
+async fn proxy(delivery: &Delivery, websocket: bool, exchange: &mut Exchange) -> Result<Sent, ProxyError> {
     let connection = Rc::clone(exchange.connection());
     let mut attempts = std::mem::take(&mut exchange.attempts);
     let sent = match exchange.upstream() {
         None => Err(ProxyError::NoEndpoints),
-        Some(upstream) => {
-            let delivery = Delivery { upstream, transport, method, uri, headers, body };
-            send(connection.worker(), &delivery, &mut attempts).await
-        }
+        Some(upstream) => send(connection.worker(), upstream, delivery, &mut attempts).await,
     };
     exchange.attempts = attempts;
     let sent = sent?;
@@ -259,6 +251,7 @@ impl Reply<'_> {
         self.fields().decorate(&mut headers);
         if answer.ends_connection() {
             exchange.connection().close_after(&mut headers);
+            exchange.connection().note_unread();
         }
         let page = (!self.head_only).then_some(page);
         respond_with(answer.status, headers, exchange, |exchange| ResponseBody::page(page, exchange))
@@ -313,4 +306,19 @@ fn respond_with(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_output<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_request_needs_little_room() {
+        // hyper keeps room for one on every connection, used or not.
+        assert!(size_of_output(handle) <= 2048, "{} octets", size_of_output(handle));
+    }
 }

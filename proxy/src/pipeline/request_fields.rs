@@ -4,7 +4,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use portcullis_model::{HeaderNameRules, Settings};
 
 use super::decide::{Destination, Forward};
-use super::head::{Reading, RequestHead, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO};
+use super::head::{
+    ConnectionFacts, Reading, RequestHead, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
+};
 use super::hop;
 use crate::random::Random;
 use crate::table::CompiledRoute;
@@ -38,6 +40,22 @@ pub(super) struct RequestFields {
     join_cookies: bool,
 }
 
+/// Texts that are the same for all requests of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionTexts {
+    /// The address of the peer.
+    peer: HeaderValue,
+    /// The port of the listener; that of HTTPS is known to clients as 443.
+    port: HeaderValue,
+}
+
+impl ConnectionTexts {
+    pub(crate) fn new(facts: &ConnectionFacts) -> Self {
+        let port = if facts.tls { HeaderValue::from_static("443") } else { HeaderValue::from(facts.port) };
+        Self { peer: value(&facts.peer.ip().to_canonical().to_string()), port }
+    }
+}
+
 /// `Host` cannot be what a template made of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct InvalidHostField;
@@ -50,24 +68,28 @@ impl RequestFields {
         forward: &Forward,
         route: Option<&CompiledRoute>,
         settings: &Settings,
-        random: &Random,
+        (texts, random): (&ConnectionTexts, &Random),
     ) -> Result<Self, InvalidHostField> {
         let trust = &settings.forwarded;
-        let own_host = reading.authority.as_ref().map_or("", |authority| authority.as_received());
-        let forwarded_host = value(head.forwarded_host().unwrap_or(own_host));
+        let forwarded_host = head.forwarded_host().map_or_else(|| own_host(head, reading), value);
         let host = match &forward.host {
             Some(host) => HeaderValue::from_str(host).map_err(|_| InvalidHostField)?,
             None => forwarded_host.clone(),
         };
-        let client = value(&head.peer.client.to_string());
+        let is_peer = head.peer.client == head.peer.socket;
+        let client = if is_peer { texts.peer.clone() } else { value(&head.peer.client.to_string()) };
         Ok(Self {
             request_id: request_id(head, settings.request_id, random),
             host,
             forwarded_host,
             forwarded_for: if trust.fields && trust.append { appended(head) } else { client.clone() },
             client,
-            port: head.forwarded_port().map_or_else(|| own_port(head), value),
-            scheme: value(head.scheme()),
+            port: head.forwarded_port().map_or_else(|| texts.port.clone(), value),
+            scheme: match head.scheme() {
+                "http" => HeaderValue::from_static("http"),
+                "https" => HeaderValue::from_static("https"),
+                other => value(other),
+            },
             original_for: joined(head.headers, &trust.address_header),
             original_host: joined(head.headers, &trust.host_header),
             original_uri: settings.original_uri.then(|| value(head.target())),
@@ -178,9 +200,11 @@ fn appended(head: &RequestHead<'_>) -> HeaderValue {
     }
 }
 
-/// The port of the listener; that of HTTPS is known to clients as 443.
-fn own_port(head: &RequestHead<'_>) -> HeaderValue {
-    if head.facts.tls { HeaderValue::from_static("443") } else { HeaderValue::from(head.facts.port) }
+/// The host asked for, as received. Usually it is in `Host`, and shared.
+fn own_host(head: &RequestHead<'_>, reading: &Reading<'_>) -> HeaderValue {
+    let host = reading.authority.as_ref().map_or("", |authority| authority.as_received());
+    let shared = head.headers.get(header::HOST).filter(|field| field.as_bytes() == host.as_bytes());
+    shared.cloned().unwrap_or_else(|| value(host))
 }
 
 /// What `default-backend` is told about the request it stands in for.
@@ -262,7 +286,6 @@ static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 mod tests {
     use portcullis_model::Protocol;
 
-    use super::super::head::ConnectionFacts;
     use super::super::rewrite::Target;
     use super::super::testing::{PLAIN, TLS, parts};
     use super::*;
@@ -282,7 +305,15 @@ mod tests {
         let fields = {
             let head = RequestHead::new(&parts, facts, settings);
             let reading = head.read().unwrap();
-            RequestFields::new(&head, &reading, forward, None, settings, &Random::new()).unwrap()
+            RequestFields::new(
+                &head,
+                &reading,
+                forward,
+                None,
+                settings,
+                (&ConnectionTexts::new(&facts), &Random::new()),
+            )
+            .unwrap()
         };
         fields.apply(&mut parts.headers, Framing::AsReceived, false);
         parts.headers
@@ -448,7 +479,15 @@ mod tests {
         let settings = Settings::default();
         let fields = {
             let head = RequestHead::new(&parts, PLAIN, &settings);
-            RequestFields::new(&head, &head.read().unwrap(), &forward(), None, &settings, &Random::new()).unwrap()
+            RequestFields::new(
+                &head,
+                &head.read().unwrap(),
+                &forward(),
+                None,
+                &settings,
+                (&ConnectionTexts::new(&PLAIN), &Random::new()),
+            )
+            .unwrap()
         };
         fields.apply(&mut parts.headers, Framing::Chunked, true);
         for (name, want) in [

@@ -25,7 +25,7 @@ enum Source {
     /// A page of ours; nothing once it is sent.
     Page(Option<Bytes>),
     /// What an upstream sends, and the connection it comes on.
-    Upstream(Incoming, Option<Connection>),
+    Upstream(Incoming, Option<Box<Connection>>),
 }
 
 impl ResponseBody {
@@ -40,7 +40,7 @@ impl ResponseBody {
     }
 
     /// What an upstream sends.
-    pub(super) fn upstream(incoming: Incoming, connection: Connection, exchange: Box<Exchange>) -> Self {
+    pub(super) fn upstream(incoming: Incoming, connection: Box<Connection>, exchange: Box<Exchange>) -> Self {
         Self { source: Source::Upstream(incoming, Some(connection)), exchange: Some(exchange) }
     }
 

@@ -49,8 +49,8 @@ impl ResponseFields<'_> {
     }
 }
 
-/// `Server`, where `server-tokens` is on.
-const SERVER: &str = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
+/// `Server`, where `server-tokens` is on: what users of ingress-nginx look for comes first (RFC 9110 section 10.2.4).
+const SERVER: &str = concat!("nginx (portcullis/", env!("CARGO_PKG_VERSION"), ")");
 
 #[cfg(test)]
 mod tests {

@@ -68,7 +68,7 @@ pub(super) fn route(path: PathMatch, service: &str, policy: RoutePolicy) -> Rout
             implicit: false,
         },
         backend: if service.is_empty() { Backend::Default } else { Backend::Cluster(cluster(service)) },
-        policy,
+        policy: Arc::new(policy),
     }
 }
 

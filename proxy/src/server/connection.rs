@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use super::Worker;
 use super::detect::{self, HttpVersion};
 use super::{http1, http2, tls};
-use crate::pipeline::{ConnectionFacts, ConnectionVariables, TlsFacts, Tunnel};
+use crate::pipeline::{ConnectionFacts, ConnectionTexts, ConnectionVariables, TlsFacts, Tunnel};
 use crate::stream::{ClientStream, Meter, Patience, Socket, SocketWatch, Timed};
 
 /// What a connection's requests know of it.
 pub(crate) struct ClientConnection {
     worker: Rc<Worker>,
     facts: ConnectionFacts,
+    texts: ConnectionTexts,
     meter: Rc<Meter>,
     tls: Option<Box<TlsFacts>>,
     version: HttpVersion,
@@ -76,6 +77,7 @@ pub(super) async fn serve(
     let connection = Rc::new(ClientConnection {
         number: worker.next_connection(),
         worker,
+        texts: ConnectionTexts::new(&facts),
         facts,
         meter,
         tls: arrived.tls,
@@ -133,6 +135,11 @@ impl ClientConnection {
         &self.facts
     }
 
+    /// What is the same in all its requests.
+    pub(crate) fn texts(&self) -> &ConnectionTexts {
+        &self.texts
+    }
+
     pub(crate) fn meter(&self) -> &Rc<Meter> {
         &self.meter
     }
@@ -179,11 +186,15 @@ impl ClientConnection {
         match self.version {
             HttpVersion::Http1 => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-                self.unread.set(true);
             }
             HttpVersion::Http2 if self.is_last() => self.used_up.notify_one(),
             HttpVersion::Http2 => {}
         }
+    }
+
+    /// The client may be sending what will never be read.
+    pub(crate) fn note_unread(&self) {
+        self.unread.set(true);
     }
 
     /// A response was cut short: the client must be able to tell.
@@ -227,5 +238,19 @@ impl ClientConnection {
 impl std::fmt::Debug for ClientConnection {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("ClientConnection").field("facts", &self.facts).field("number", &self.number).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_output<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_needs_little_room() {
+        assert!(size_of_output(serve) <= 1536, "{} octets", size_of_output(serve));
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP/1.0 and 1.1 connections.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use http::StatusCode;
@@ -26,7 +26,8 @@ pub(super) async fn serve(connection: Rc<ClientConnection>, stream: Timed<Client
     let mut builder = hyper::server::conn::http1::Builder::new();
     // The time limits are those of the stream. A client that closes its half still gets its answer.
     builder.header_read_timeout(None).half_close(true).max_buf_size(BUFFER);
-    let http = builder.serve_connection(TokioIo::new(stream), service).without_shutdown();
+    // In a place of its own: this task is moved about before it settles, and would keep room for each time.
+    let http = Box::pin(builder.serve_connection(TokioIo::new(stream), service).without_shutdown());
     let Some(ended) = drive(http, &connection, &watch).await else { return };
     match ended {
         Ok(parts) => {
@@ -42,6 +43,7 @@ pub(super) async fn serve(connection: Rc<ClientConnection>, stream: Timed<Client
             if connection.was_cut() {
                 return watch.reset();
             }
+            connection.note_unread();
             watch.shut_down();
         }
     }
@@ -51,8 +53,11 @@ pub(super) async fn serve(connection: Rc<ClientConnection>, stream: Timed<Client
 }
 
 /// Drives a connection to its end; none where it broke. Whatever is under way is cancelled with it.
-async fn drive<T>(http: impl Future<Output = T>, connection: &ClientConnection, watch: &SocketWatch) -> Option<T> {
-    let mut http = pin!(http);
+async fn drive<T>(
+    mut http: Pin<Box<impl Future<Output = T>>>,
+    connection: &ClientConnection,
+    watch: &SocketWatch,
+) -> Option<T> {
     let drain = connection.worker().drain();
     let mut draining = false;
     loop {

@@ -65,7 +65,8 @@ impl SocketWatch {
         let stream: &TcpStream = (*self.0).as_ref();
         let mut dropped = 0;
         let drain = async {
-            let mut octets = [0; 4096];
+            // On the heap: every connection keeps room for this task, and few ever linger.
+            let mut octets = vec![0; 4096];
             while dropped < LINGER_OCTETS && stream.readable().await.is_ok() {
                 match stream.try_read(&mut octets) {
                     Ok(0) => return,

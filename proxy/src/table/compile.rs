@@ -236,8 +236,9 @@ mod tests {
             weight: 1,
             total: 100,
         };
-        route.policy.canary = Some(canary);
-        route.policy.fallback = Some(cluster("spare"));
+        let policy = Arc::make_mut(&mut route.policy);
+        policy.canary = Some(canary);
+        policy.fallback = Some(cluster("spare"));
         route.backend = Backend::Default;
         let compiled = compile_route(&Arc::new(route), &UpstreamRegistry::default());
         let name = |upstream: &Option<Arc<Upstream>>| upstream.as_ref().map(|upstream| upstream.name().to_string());

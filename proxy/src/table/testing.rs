@@ -74,7 +74,7 @@ pub(super) fn route(host: &str, path: &str) -> Route {
             implicit: false,
         },
         backend: Backend::Cluster(cluster(path)),
-        policy: RoutePolicy::default(),
+        policy: RoutePolicy::default().into(),
     }
 }
 

@@ -45,7 +45,11 @@ impl Connector {
     /// # Errors
     ///
     /// [`ProxyError::Connect`], [`ProxyError::ConnectTimeout`] or [`ProxyError::Tls`].
-    pub(crate) async fn connect(&self, address: SocketAddr, transport: Transport) -> Result<Connection, ProxyError> {
+    pub(crate) async fn connect(
+        &self,
+        address: SocketAddr,
+        transport: Transport,
+    ) -> Result<Box<Connection>, ProxyError> {
         let made = tokio::time::timeout(self.timeouts.connect, self.stream(address, transport));
         let stream = made.await.map_err(|_elapsed| ProxyError::ConnectTimeout)??;
         // Heads have no limit of their own on this side: the whole answer is under the read timeout.
@@ -61,7 +65,9 @@ impl Connector {
             }
         };
         drop(tokio::task::spawn_local(drive));
-        Ok(Connection::new(sender, meter, taker, self.timeouts.read, (address, transport)))
+        let connection = Connection::new(sender, meter, taker, self.timeouts.read, (address, transport));
+        // Boxed, because it is handed from one to the next for every request.
+        Ok(Box::new(connection))
     }
 
     async fn stream(&self, address: SocketAddr, transport: Transport) -> Result<UpstreamStream, ProxyError> {

@@ -95,18 +95,25 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError`], which says whether the request was sent at all.
-    pub(super) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, SendError> {
+    pub(super) fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, SendError>> {
         self.requests += 1;
         self.meter.set_patience(Patience::Gap(self.read_timeout));
-        let outcome = self.sender.send_request(request).await;
-        outcome.map_err(|error| SendError {
+        let sending = self.sender.send_request(request);
+        async { sending.await.map_err(|error| self.judge(error)) }
+    }
+
+    fn judge(&self, error: hyper::Error) -> SendError {
+        SendError {
             unsent: error.is_canceled(),
             error: match self.meter.expired() {
                 Some(Expired::Gap | Expired::Write) => ProxyError::UpstreamTimeout,
                 Some(Expired::Idle | Expired::Head) | None if is_ours(&error) => ProxyError::Unsendable,
                 Some(Expired::Idle | Expired::Head) | None => ProxyError::Upstream(error),
             },
-        })
+        }
     }
 
     /// Whether it broke because the other side was silent too long.

@@ -20,7 +20,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Wanted {
 
 impl Pool {
     /// Takes the connection to `peer` that was used last.
-    pub(crate) fn take(&self, peer: (SocketAddr, Transport), wanted: Wanted) -> Option<Connection> {
+    pub(crate) fn take(&self, peer: (SocketAddr, Transport), wanted: Wanted) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&peer)?;
         let mut place = connections.len();
@@ -68,7 +68,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over, unless it was used enough.
-    pub(crate) fn put(&self, mut connection: Connection, upstream: &Arc<Upstream>) {
+    pub(crate) fn put(&self, mut connection: Box<Connection>, upstream: &Arc<Upstream>) {
         connection.finish(upstream);
         let now = Instant::now();
         if connection.is_closed() || !connection.may_be_reused(now, LONGEST_LIFE, MOST_REQUESTS) {

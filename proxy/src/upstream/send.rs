@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -17,10 +16,8 @@ use crate::error::ProxyError;
 use crate::server::Worker;
 
 /// A request ready to be sent, to whichever endpoint.
-pub(crate) struct Delivery<'u> {
-    /// Whose endpoints.
-    pub(crate) upstream: &'u Arc<Upstream>,
-    /// How they are spoken to.
+pub(crate) struct Delivery {
+    /// How endpoints are spoken to.
     pub(crate) transport: Transport,
     /// Method.
     pub(crate) method: Method,
@@ -56,7 +53,7 @@ pub(crate) struct Sent {
     /// The response.
     pub(crate) response: Response<Incoming>,
     /// The connection it comes on.
-    pub(crate) connection: Connection,
+    pub(crate) connection: Box<Connection>,
 }
 
 /// Tries per request (nginx: `proxy_next_upstream_tries` of ingress-nginx). One endpoint may get several.
@@ -67,7 +64,12 @@ const TRIES: usize = 3;
 /// # Errors
 ///
 /// What the last try failed with.
-pub(crate) async fn send(worker: &Worker, delivery: &Delivery<'_>, log: &mut Vec<Attempt>) -> Result<Sent, ProxyError> {
+pub(crate) async fn send(
+    worker: &Worker,
+    upstream: &Upstream,
+    delivery: &Delivery,
+    log: &mut Vec<Attempt>,
+) -> Result<Sent, ProxyError> {
     let mut tries = 0;
     let mut again: Option<SocketAddr> = None;
     loop {
@@ -75,7 +77,7 @@ pub(crate) async fn send(worker: &Worker, delivery: &Delivery<'_>, log: &mut Vec
             Some(address) => address,
             None => {
                 tries += 1;
-                pick(worker, delivery, log).ok_or(ProxyError::NoEndpoints)?
+                pick(worker, upstream, log).ok_or(ProxyError::NoEndpoints)?
             }
         };
         let pooled = if tries == 1 && log.is_empty() { pooled(worker, delivery, address) } else { None };
@@ -101,7 +103,7 @@ pub(crate) async fn send(worker: &Worker, delivery: &Delivery<'_>, log: &mut Vec
     }
 }
 
-impl Delivery<'_> {
+impl Delivery {
     /// Whether the request may be sent once more after `failure`.
     ///
     /// What changes something when done twice is not repeated once it was sent (nginx: no `non_idempotent`).
@@ -130,12 +132,12 @@ struct Failure {
     silent: bool,
 }
 
-fn pick(worker: &Worker, delivery: &Delivery<'_>, log: &[Attempt]) -> Option<SocketAddr> {
+fn pick(worker: &Worker, upstream: &Upstream, log: &[Attempt]) -> Option<SocketAddr> {
     let tried: Vec<SocketAddr> = log.iter().map(|attempt| attempt.address).collect();
-    worker.balancer().pick(delivery.upstream, &tried, worker.random()).map(|endpoint| endpoint.address)
+    worker.balancer().pick(upstream, &tried, worker.random()).map(|endpoint| endpoint.address)
 }
 
-fn pooled(worker: &Worker, delivery: &Delivery<'_>, address: SocketAddr) -> Option<Connection> {
+fn pooled(worker: &Worker, delivery: &Delivery, address: SocketAddr) -> Option<Box<Connection>> {
     let wanted = match delivery.method.as_str() {
         "POST" | "LOCK" | "PATCH" => Wanted::Fresh,
         _ => Wanted::Any,
@@ -145,9 +147,9 @@ fn pooled(worker: &Worker, delivery: &Delivery<'_>, address: SocketAddr) -> Opti
 
 async fn attempt(
     worker: &Worker,
-    delivery: &Delivery<'_>,
+    delivery: &Delivery,
     address: SocketAddr,
-    pooled: Option<Connection>,
+    pooled: Option<Box<Connection>>,
     log: &mut Vec<Attempt>,
 ) -> Result<Sent, Failure> {
     let began = Instant::now();
@@ -178,7 +180,7 @@ async fn connect(
     address: SocketAddr,
     transport: Transport,
     log: &mut [Attempt],
-) -> Result<Connection, Failure> {
+) -> Result<Box<Connection>, Failure> {
     let connecting = Box::pin(worker.connector().connect(address, transport));
     let connection = connecting.await.map_err(|error| Failure { error, unsent: true, silent: false })?;
     worker.counters().upstream_connections.add(1);

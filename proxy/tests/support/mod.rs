@@ -169,7 +169,7 @@ pub(crate) fn route(prefix: &str, service: &str, policy: RoutePolicy) -> Route {
             implicit: false,
         },
         backend: Backend::Cluster(cluster(service)),
-        policy,
+        policy: Arc::new(policy),
     }
 }
 

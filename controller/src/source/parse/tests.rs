@@ -160,6 +160,11 @@ fn aliases_do_not_multiply() {
     }
     let parsed = yaml(&bomb);
     assert_eq!(parsed.findings[0].code, "invalid-yaml", "{:?}", parsed.findings);
+    assert!(
+        parsed.findings[0].message.starts_with("the document is too large, or its aliases multiply"),
+        "{}",
+        parsed.findings[0]
+    );
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Walk<'_> {
             upstream,
             fallback: _, // The upstream of CompiledRoute::fallback.
             observe,
-        } = &route.route.policy;
+        } = &*route.route.policy;
         if let Some(closed) = closed {
             let detail = format!("{} cannot be honoured, so the route is closed", closed.key);
             self.step("closed", &[Reason::RouteClosed], false, detail);

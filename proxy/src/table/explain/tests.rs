@@ -8,7 +8,7 @@ use portcullis_model::policy::{
 };
 use portcullis_model::{
     Backend, CertificateChoice, CertificateSet, Endpoint, HostAction, PathMode, Pattern, PatternSyntax, Protocol,
-    Reason, RedirectCode, Route, Snapshot, Template, VirtualHost,
+    Reason, RedirectCode, Route, RoutePolicy, Snapshot, Template, VirtualHost,
 };
 
 use super::*;
@@ -51,6 +51,11 @@ fn host_with(name: &str, change: impl FnOnce(&mut Route)) -> VirtualHost {
     change(&mut only);
     let action = HostAction::Serve { mode: PathMode::Plain, routes: vec![Arc::new(only)], app_root: None };
     VirtualHost { action, ..virtual_host(name, PathMode::Plain, &[]) }
+}
+
+/// The policy of a route, to be changed.
+fn policy(route: &mut Route) -> &mut RoutePolicy {
+    Arc::make_mut(&mut route.policy)
 }
 
 fn asked_of(hosts: Vec<VirtualHost>, url: &str) -> Explanation {
@@ -186,35 +191,35 @@ fn each_policy_tells_its_outcome() {
     let cases: Vec<Case> = vec![
         (
             "http://a.example/",
-            Box::new(|route| route.policy.closed = Some(Closed { key: "auth-url".into() })),
+            Box::new(|route| policy(route).closed = Some(Closed { key: "auth-url".into() })),
             "closed",
             (Effect::Answers, "auth-url cannot be honoured, so the route is closed"),
             "503 route-closed",
         ),
         (
             "http://a.example/",
-            Box::new(move |route| route.policy.redirect = Some(redirect())),
+            Box::new(move |route| policy(route).redirect = Some(redirect())),
             "redirect",
             (Effect::Answers, "302 to https://b.example/"),
             "302 redirect to https://b.example/",
         ),
         (
             "http://a.example/x/",
-            Box::new(|route| route.policy.https_redirect.mode = HttpsRedirectMode::Always),
+            Box::new(|route| policy(route).https_redirect.mode = HttpsRedirectMode::Always),
             "ssl-redirect",
             (Effect::Answers, "force-ssl-redirect"),
             "308 https-redirect to https://a.example/x",
         ),
         (
             "https://a.example/x/",
-            Box::new(|route| route.policy.https_redirect.mode = HttpsRedirectMode::Always),
+            Box::new(|route| policy(route).https_redirect.mode = HttpsRedirectMode::Always),
             "ssl-redirect",
             (Effect::Passes, "the scheme is https"),
             "proxied to http://shop-Prefix /-80/x/",
         ),
         (
             "http://a.example/x/",
-            Box::new(|route| route.policy.upstream.protocol = Protocol::Https),
+            Box::new(|route| policy(route).upstream.protocol = Protocol::Https),
             "ssl-redirect",
             (Effect::Passes, "no certificate is registered for the host"),
             "proxied to https://shop-Prefix /-80/x/",
@@ -230,7 +235,7 @@ fn each_policy_tells_its_outcome() {
             "http://a.example/",
             Box::new(|route| {
                 route.backend = Backend::Cluster(cluster("down"));
-                route.policy.fallback = Some(cluster("spare"));
+                policy(route).fallback = Some(cluster("spare"));
             }),
             "endpoints",
             (Effect::Applies, "shop-down-80 has none, default-backend shop-spare-80 is used"),
@@ -240,7 +245,7 @@ fn each_policy_tells_its_outcome() {
             "http://a.example/",
             Box::new(|route| {
                 route.backend = Backend::Cluster(cluster("down"));
-                route.policy.fallback = Some(cluster("down-too"));
+                policy(route).fallback = Some(cluster("down-too"));
             }),
             "endpoints",
             (Effect::Answers, "shop-down-80 has none, nor has default-backend shop-down-too-80"),
@@ -255,7 +260,7 @@ fn each_policy_tells_its_outcome() {
         ),
         (
             "http://a.example/a/../b?c",
-            Box::new(|route| route.policy.observe = Observe { access_log: false }),
+            Box::new(|route| policy(route).observe = Observe { access_log: false }),
             "enable-access-log",
             (Effect::Applies, "no line is written"),
             "proxied to http://shop-Prefix /-80/b?c",
@@ -278,8 +283,8 @@ fn a_rewrite_shows_what_the_backend_sees() {
         let forwarded_prefix = Some(Template::parse("/p").unwrap());
         let rewrite = Rewrite { search, target, forwarded_prefix };
         let host = host_with("a.example", |route| {
-            route.policy.rewrite = Some(rewrite);
-            route.policy.upstream.host = Some(Template::parse("inner.$namespace").unwrap());
+            policy(route).rewrite = Some(rewrite);
+            policy(route).upstream.host = Some(Template::parse("inner.$namespace").unwrap());
         });
         asked_of(vec![host], &format!("http://a.example{path}"))
     };
@@ -302,7 +307,7 @@ fn a_canary_is_decided_or_said_to_be_chance() {
             weight,
             total: 100,
         };
-        let (table, _registry) = table(vec![host_with("a.example", |route| route.policy.canary = Some(canary))]);
+        let (table, _registry) = table(vec![host_with("a.example", |route| policy(route).canary = Some(canary))]);
         let mut request = ExplainRequest::get("http://a.example/").unwrap();
         if let Some(value) = header {
             request.headers.insert("x-canary", value.parse().unwrap());
