@@ -43,7 +43,7 @@ impl Totals {
         let mut totals = Self { reasons: Reason::ALL.iter().map(|reason| (*reason, 0)).collect(), ..Self::default() };
         for worker in workers {
             totals.connections_accepted += worker.accepted.value();
-            totals.connections_active += worker.accepted.value().saturating_sub(worker.closed.value());
+            totals.connections_active += worker.active();
             totals.upstream_failures += worker.upstream_failures.value();
             totals.upstream_connections += worker.upstream_connections.value();
             totals.log_lines_dropped += worker.log_lines_dropped.value();
@@ -93,6 +93,11 @@ impl Counters {
         if let Some(counter) = reason.and_then(|reason| self.reasons.get(reason as usize)) {
             counter.add(1);
         }
+    }
+
+    /// Client connections open at the moment, as far as another thread can know.
+    pub(crate) fn active(&self) -> u64 {
+        self.accepted.value().saturating_sub(self.closed.value())
     }
 }
 

@@ -198,6 +198,26 @@ fn every_request_leaves_its_line() {
 }
 
 #[test]
+fn connections_are_spread_evenly_over_workers() {
+    let mut plan = Plan::new(&[]);
+    plan.settings.access_log.format = Template::parse("$connection").unwrap();
+    let site = plan.start();
+    let clients: Vec<Client> = (0..64)
+        .map(|_| {
+            let mut client = Client::connect(site.http);
+            assert_eq!(client.get("/").status, 503);
+            client
+        })
+        .collect();
+    // Each of the two workers numbers its own.
+    let most = site.log(64).iter().map(|line| line.parse::<u32>().unwrap()).max().unwrap();
+    assert!((32..=35).contains(&most), "{most} of 64 on one worker");
+    assert_eq!(site.totals().connections_active, 64);
+    drop(clients);
+    eventually(|| site.totals().connections_active == 0);
+}
+
+#[test]
 fn log_formats_name_reason_and_rule() {
     let mut plan = Plan::new(&[]);
     plan.settings.access_log.format = Template::parse(

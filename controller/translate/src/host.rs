@@ -13,7 +13,7 @@ use crate::annotations::Draft;
 use crate::canary::Canaries;
 use crate::ingress::{Parsed, RulePath, path_field};
 use crate::memo::Common;
-use crate::{Config, Finding, quoted};
+use crate::{Config, Finding, quoted, remarks};
 
 /// An Ingress with the rules by which it takes part in a host.
 #[derive(Clone, Debug)]
@@ -272,6 +272,7 @@ impl RouteBuilder<'_> {
             (PathMode::Plain, PathType::Prefix) => PathMatch::Prefix(Arc::clone(&path)),
             (PathMode::Regex, _) => PathMatch::Pattern(self.pattern(location, has_exact_twin)?),
         };
+        self.remark(location);
         let policy = self.policy(location, &matched);
         let policy = self.common.policies.share(policy);
         let key = location.contribution.map(|contribution| &contribution.ingress.key);
@@ -309,6 +310,14 @@ impl RouteBuilder<'_> {
                 self.findings.push(Finding::error(&contribution.ingress.object(), &field, "invalid-pattern", message, help));
             })
             .ok()
+    }
+
+    fn remark(&mut self, location: &Location<'_>) {
+        let Some(contribution) = location.contribution.filter(|_| !location.implicit) else { return };
+        let position = contribution.position_of(location.path);
+        let field = position.map_or_else(String::new, |position| path_field(position, "path"));
+        let object = contribution.ingress.object();
+        self.findings.extend(remarks::of_path(&object, &field, location.path, location.path_type, self.mode));
     }
 
     fn policy(&mut self, location: &Location<'_>, matched: &PathMatch) -> RoutePolicy {

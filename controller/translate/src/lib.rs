@@ -16,6 +16,7 @@ mod ingress;
 mod inspect;
 mod memo;
 mod options;
+mod remarks;
 mod resources;
 mod tls;
 mod translation;

@@ -20,8 +20,8 @@ pub(crate) use format::{Captured, LogFormat, Stage, Value};
 
 /// Writes lines to one place from a thread of its own.
 ///
-/// The queue holds [`QUEUE`] batches; while it is full, further lines are dropped and counted. What is queued is flushed as
-/// soon as nothing more waits, and when the server ends.
+/// The queue holds 64 batches of 64 KiB; while it is full, further lines are dropped and counted. What is queued is flushed
+/// as soon as nothing more waits, and when the server ends.
 #[derive(Debug)]
 pub struct Writer {
     batches: SyncSender<Vec<u8>>,

@@ -279,7 +279,7 @@ impl Reply<'_> {
         parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         exchange.note_response(parts.status, &parts.headers);
         let connection = Rc::clone(exchange.connection());
-        connection.set_tunnel(Tunnel::new(sent.connection, exchange));
+        connection.set_tunnel(Tunnel::new(*sent.connection, exchange));
         let mut response = Response::new(ResponseBody::nothing());
         *response.status_mut() = parts.status;
         *response.headers_mut() = parts.headers;

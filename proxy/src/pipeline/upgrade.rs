@@ -44,7 +44,7 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// A tunnel to where `connection` leads, which has answered 101. It may be idle as long as a response may take.
-    pub(super) fn new(connection: Box<Connection>, exchange: Box<Exchange>) -> Self {
+    pub(super) fn new(connection: Connection, exchange: Box<Exchange>) -> Self {
         let idle = connection.read_timeout();
         Self { upstream: connection.into_upgraded(), exchange, idle }
     }

@@ -4,17 +4,13 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Worker;
-use super::connection::{self, Entrance};
-use super::tls::Acceptor;
+use super::admit::Gate;
+use super::connection::Entrance;
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -87,58 +83,27 @@ fn bind_one(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError>
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the worker drains, and then those that already wait.
-pub(super) async fn accept(
-    worker: Rc<Worker>,
-    listener: tokio::net::TcpListener,
-    room: Arc<Semaphore>,
-    entrance: Entrance,
-    acceptor: Option<Acceptor>,
-) {
-    let serve = |(stream, peer): (TcpStream, SocketAddr), permit: OwnedSemaphorePermit| {
-        let (counted, acceptor) = (Counted::new(Rc::clone(&worker)), acceptor.clone());
-        let serving = connection::serve(Rc::clone(&worker), stream, peer, entrance, acceptor);
-        worker.spawn(async move {
-            let _room = permit;
-            let _counted = counted;
-            serving.await;
-        });
-    };
+pub(super) async fn accept(gate: Rc<Gate>, listener: tokio::net::TcpListener, entrance: Entrance) {
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let Some(room) = gate.room().await else { return };
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok(accepted) => serve(accepted, permit),
+                Ok((stream, peer)) => gate.admit(stream, peer, entrance, room),
                 Err(error) => {
-                    tracing::debug!(%error, "connection not accepted");
+                    gate.note_failure(&error);
                     // A connection that broke while it waited costs nothing; a shortage does not pass at once.
                     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
             },
-            () = worker.drain().begun() => break,
+            () = gate.worker().drain().begun() => break,
         }
     }
     // Closing the socket would reset what waits in its queue.
-    while let Poll::Ready(Ok(accepted)) = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { return };
-        serve(accepted, permit);
-    }
-}
-
-/// A connection that is counted as open as long as this lives.
-struct Counted(Rc<Worker>);
-
-impl Counted {
-    fn new(worker: Rc<Worker>) -> Self {
-        worker.counters().accepted.add(1);
-        Self(worker)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.counters().closed.add(1);
+    while let Poll::Ready(Ok((stream, peer))) = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+        let Some(room) = gate.room_now() else { return };
+        gate.serve(stream, peer, entrance, room);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each worker is a thread with its own runtime, its own listening sockets (`SO_REUSEPORT`), its own upstream pools and its own
 //! counters. On the request path nothing is shared between workers but what is immutable.
 
+mod admit;
 mod config;
 mod connection;
 mod detect;

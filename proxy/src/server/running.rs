@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
+use super::admit::{self, Gate, Handed, Neighbour};
 use super::config::ServerConfig;
 use super::connection::Entrance;
 use super::listener::{self, BindError, bind_all};
@@ -76,16 +77,18 @@ impl BoundServer {
         let ended = Arc::new(watch::Sender::new(0));
         let shared = Arc::new(Shared { config, table, upstream_tls, acceptor, https_port });
         let (mut http, mut https) = (by_worker(http), by_worker(https));
-        let mut counters = Vec::new();
-        for worker in waiting {
-            let own = Arc::new(Counters::default());
-            counters.push(Arc::clone(&own));
+        let (neighbours, inboxes): (Vec<_>, Vec<_>) = waiting.iter().map(|_| neighbour()).unzip();
+        let neighbours: Arc<[Neighbour]> = neighbours.into();
+        let counters = neighbours.iter().map(|worker| Arc::clone(&worker.counters)).collect();
+        for (number, (worker, inbox)) in waiting.into_iter().zip(inboxes).enumerate() {
             let start = Start {
                 shared: Arc::clone(&shared),
                 http: http.next().unwrap_or_default(),
                 https: https.next().unwrap_or_default(),
                 log: log.queue(),
-                counters: own,
+                number,
+                neighbours: Arc::clone(&neighbours),
+                inbox,
                 phase: phase.subscribe(),
                 ended: Ended(Arc::clone(&ended)),
             };
@@ -174,9 +177,16 @@ struct Start {
     http: Vec<TcpListener>,
     https: Vec<TcpListener>,
     log: SyncSender<Vec<u8>>,
-    counters: Arc<Counters>,
+    number: usize,
+    neighbours: Arc<[Neighbour]>,
+    inbox: mpsc::Receiver<Handed>,
     phase: watch::Receiver<Phase>,
     ended: Ended,
+}
+
+fn neighbour() -> (Neighbour, mpsc::Receiver<Handed>) {
+    let (inbox, taker) = mpsc::channel(admit::INBOX);
+    (Neighbour { counters: Arc::default(), inbox }, taker)
 }
 
 /// Counts a worker as ended when dropped, however it ended.
@@ -199,28 +209,30 @@ fn start_thread(number: usize) -> Result<SyncSender<Start>, BindError> {
 
 fn wait_and_run(runtime: &Runtime, start: &Receiver<Start>) {
     let Ok(start) = start.recv() else { return };
-    let Start { shared, http, https, log, counters, phase, ended } = start;
+    let Start { shared, http, https, log, number, neighbours, inbox, phase, ended } = start;
     let Shared { config, table, upstream_tls, acceptor, https_port } = &*shared;
-    let room = Arc::new(Semaphore::new(config.connections.get()));
+    let Some(counters) = neighbours.get(number).map(|own| Arc::clone(&own.counters)) else { return };
+    // Who waits for a connection holds room for it, each listener and the inbox.
+    let rooms = config.connections.get().saturating_add(http.len() + https.len() + 1).min(Semaphore::MAX_PERMITS);
+    let room = Arc::new(Semaphore::new(rooms));
     let worker = Rc::new(Worker::new(config, table, log, upstream_tls.clone(), counters));
+    let gate = Rc::new(Gate::new(Rc::clone(&worker), acceptor.clone(), Arc::clone(&room), neighbours, number));
     let tasks = LocalSet::new();
     tasks.block_on(runtime, async {
-        let plain = http.into_iter().map(|listener| (listener, None));
-        let secure = https.into_iter().map(|listener| (listener, Some(acceptor.clone())));
-        for (listener, acceptor) in plain.chain(secure) {
+        let plain = http.into_iter().map(|listener| (listener, false));
+        let secure = https.into_iter().map(|listener| (listener, true));
+        for (listener, tls) in plain.chain(secure) {
             let port = listener.local_addr().map_or(0, |address| address.port());
-            let entrance = Entrance { tls: acceptor.is_some(), port, https_port: *https_port };
+            let entrance = Entrance { tls, port, https_port: *https_port };
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    let accept = listener::accept(Rc::clone(&worker), listener, Arc::clone(&room), entrance, acceptor);
-                    worker.spawn(accept);
-                }
+                Ok(listener) => worker.spawn(listener::accept(Rc::clone(&gate), listener, entrance)),
                 Err(error) => tracing::error!(%error, port, "worker cannot listen"),
             }
         }
+        worker.spawn(gate.take_in(inbox));
         worker.spawn(Rc::clone(worker.lines()).hand_over_in_time());
         worker.spawn(Rc::clone(&worker).keep_house());
-        until_the_end(&worker, &room, phase).await;
+        until_the_end(&worker, &room, rooms, phase).await;
     });
     // What is still under way ends here, and leaves its lines.
     drop(tasks);
@@ -230,7 +242,7 @@ fn wait_and_run(runtime: &Runtime, start: &Receiver<Start>) {
 }
 
 /// Waits for the drain, and then until every connection has ended or the deadline is over.
-async fn until_the_end(worker: &Worker, room: &Semaphore, mut phase: watch::Receiver<Phase>) {
+async fn until_the_end(worker: &Worker, room: &Semaphore, rooms: usize, mut phase: watch::Receiver<Phase>) {
     loop {
         let now = *phase.borrow_and_update();
         match now {
@@ -242,9 +254,9 @@ async fn until_the_end(worker: &Worker, room: &Semaphore, mut phase: watch::Rece
             }
             Phase::Draining(deadline) => {
                 worker.drain().begin();
-                let all = u32::try_from(worker.config().connections.get()).unwrap_or(u32::MAX);
+                let all = u32::try_from(rooms).unwrap_or(u32::MAX);
                 tokio::select! {
-                    // Connections and listeners hold one each.
+                    // Connections, and who waits for them, hold one each.
                     _ = room.acquire_many(all) => return,
                     () = tokio::time::sleep_until(deadline) => return,
                     // Another deadline.
