@@ -112,3 +112,111 @@ impl Idle {
         self.connection.leads_to_an_endpoint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use portcullis_model::{ClusterId, Endpoint};
+
+    use super::super::{Connector, UpstreamRegistry, unverified_tls};
+    use super::*;
+    use crate::server::UpstreamTimeouts;
+
+    /// An upstream with one endpoint that takes connections and says nothing.
+    struct Silent {
+        registry: UpstreamRegistry,
+        upstream: Arc<Upstream>,
+        address: SocketAddr,
+        connector: Connector,
+    }
+
+    impl Silent {
+        fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let registry = UpstreamRegistry::default();
+            let upstream = registry.upstream(&id());
+            registry.set_endpoints(&id(), &[Endpoint { address }]);
+            std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+            let connector = Connector::new(UpstreamTimeouts::default(), unverified_tls().unwrap());
+            Self { registry, upstream, address, connector }
+        }
+
+        fn peer(&self) -> (SocketAddr, Transport) {
+            (self.address, Transport::Plain)
+        }
+
+        async fn connect(&self) -> Box<Connection> {
+            let connection = self.connector.connect(self.address, Transport::Plain).await.unwrap();
+            while !connection.is_ready() {
+                tokio::task::yield_now().await;
+            }
+            connection
+        }
+    }
+
+    fn id() -> ClusterId {
+        ClusterId { namespace: "n".into(), service: "s".into(), port: "80".into() }
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, test);
+    }
+
+    #[test]
+    fn a_connection_is_used_again_by_its_own_peer_alone() {
+        run(async {
+            let (silent, pool) = (Silent::new(), Pool::default());
+            assert!(pool.take(silent.peer(), Wanted::Any).is_none());
+            pool.put(silent.connect().await, &silent.upstream);
+            assert!(pool.take((silent.address, Transport::Tls), Wanted::Any).is_none());
+            assert!(pool.take(silent.peer(), Wanted::Fresh).is_some());
+            assert!(pool.take(silent.peer(), Wanted::Any).is_none());
+        });
+    }
+
+    #[test]
+    fn old_connections_are_swept_out_and_never_used_for_what_must_not_be_repeated() {
+        run(async {
+            let (silent, pool) = (Silent::new(), Pool::default());
+            pool.put(silent.connect().await, &silent.upstream);
+            if let Some(idle) = pool.idle.borrow_mut().get_mut(&silent.peer()) {
+                idle[0].since -= FRESH;
+            }
+            assert!(pool.take(silent.peer(), Wanted::Fresh).is_none());
+            pool.sweep(Instant::now());
+            assert_eq!(pool.count.get(), 1);
+            pool.sweep(Instant::now() + LONGEST_IDLE);
+            assert_eq!(pool.count.get(), 0);
+        });
+    }
+
+    #[test]
+    fn connections_to_endpoints_that_are_gone_are_swept_out() {
+        run(async {
+            let (silent, pool) = (Silent::new(), Pool::default());
+            pool.put(silent.connect().await, &silent.upstream);
+            pool.sweep(Instant::now());
+            assert_eq!(pool.count.get(), 1);
+            silent.registry.set_endpoints(&id(), &[]);
+            pool.sweep(Instant::now());
+            assert_eq!(pool.count.get(), 0);
+        });
+    }
+
+    #[test]
+    fn the_pool_is_bounded_and_the_oldest_goes_first() {
+        run(async {
+            let (silent, other, pool) = (Silent::new(), Silent::new(), Pool::default());
+            pool.put(other.connect().await, &other.upstream);
+            for _ in 0..MOST_IDLE {
+                pool.put(silent.connect().await, &silent.upstream);
+            }
+            assert_eq!(pool.count.get(), MOST_IDLE);
+            assert!(pool.take(other.peer(), Wanted::Any).is_none());
+            assert!(pool.take(silent.peer(), Wanted::Any).is_some());
+        });
+    }
+}
