@@ -37,6 +37,8 @@ pub(crate) struct BodySource {
     meter: Rc<Meter>,
     octets: Cell<u64>,
     ended: Cell<bool>,
+    /// Whether the client owes the next piece.
+    waiting: Cell<bool>,
     fault: Cell<Option<Fault>>,
 }
 
@@ -82,6 +84,7 @@ impl BodySource {
             meter,
             octets: Cell::new(0),
             ended: Cell::new(false),
+            waiting: Cell::new(false),
             fault: Cell::new(None),
         }
     }
@@ -108,6 +111,11 @@ impl BodySource {
         self.ended.get()
     }
 
+    /// Whether the upstream waits for what the client has not sent.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.get()
+    }
+
     /// What the client did wrong, if anything.
     pub(crate) fn fault(&self) -> Option<ProxyError> {
         self.fault.get().map(|fault| match fault {
@@ -131,7 +139,9 @@ impl BodySource {
             return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
         }
         loop {
-            let frame = match std::task::ready!(Pin::new(&mut state.incoming).poll_frame(cx)) {
+            let polled = Pin::new(&mut state.incoming).poll_frame(cx);
+            self.waiting.set(polled.is_pending());
+            let frame = match std::task::ready!(polled) {
                 None => {
                     self.ended.set(true);
                     return Poll::Ready(None);

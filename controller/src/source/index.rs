@@ -51,7 +51,10 @@ impl Index {
     /// Replaces what `file` declares. Objects in `keep` stay as they were, if they were. Returns whether an object changed.
     pub(super) fn set(&mut self, file: &FileId, objects: Vec<Loaded>, keep: &[Identity]) -> bool {
         let mut touched: BTreeSet<Identity> = self.of_file.remove(file).into_iter().flatten().collect();
-        let mut declared = self.release(file, &touched, keep);
+        // What the file declares well now takes the place of what is kept of it.
+        let again: BTreeSet<&Identity> = objects.iter().map(|loaded| &loaded.identity).collect();
+        let keep: Vec<Identity> = keep.iter().filter(|identity| !again.contains(identity)).cloned().collect();
+        let mut declared = self.release(file, &touched, &keep);
         for (position, Loaded { identity, object, line }) in objects.into_iter().enumerate() {
             let claim = Claim { file: file.clone(), position, object, line };
             self.entries.entry(identity.clone()).or_default().claims.push(claim);

@@ -94,9 +94,14 @@ pub(super) fn read(kind: Kind, value: &Value, hash: u64) -> Result<AnyObject, Ty
         Kind::IngressClass => AnyObject::IngressClass(Object::new(typed(value)?, hash)),
         Kind::Service => AnyObject::Service(Object::new(typed(value)?, hash)),
         Kind::EndpointSlice => AnyObject::EndpointSlice(Object::new(typed(value)?, hash)),
-        Kind::Secret => AnyObject::Secret(Object::new(with_string_data(typed(value)?), hash)),
+        Kind::Secret => AnyObject::Secret(Object::new(with_string_data(typed(value).map_err(without_value)?), hash)),
         Kind::ConfigMap => AnyObject::ConfigMap(Object::new(typed(value)?, hash)),
     })
+}
+
+/// What a Secret holds is in no message.
+fn without_value(error: TypeError) -> TypeError {
+    TypeError { message: "the value does not have the expected type".to_owned(), ..error }
 }
 
 fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, TypeError> {

@@ -270,7 +270,10 @@ impl RouteBuilder<'_> {
         let matched = match (self.mode, location.path_type) {
             (PathMode::Plain, PathType::Exact) => PathMatch::Exact(Arc::clone(&path)),
             (PathMode::Plain, PathType::Prefix) => PathMatch::Prefix(Arc::clone(&path)),
-            (PathMode::Regex, _) => PathMatch::Pattern(self.pattern(location, has_exact_twin)?),
+            (PathMode::Regex, _) => {
+                let pattern = self.pattern(location, has_exact_twin).or_else(|| self.claim_of_closed(location))?;
+                PathMatch::Pattern(pattern)
+            }
         };
         self.remark(location);
         let policy = self.policy(location, &matched);
@@ -310,6 +313,16 @@ impl RouteBuilder<'_> {
                 self.findings.push(Finding::error(&contribution.ingress.object(), &field, "invalid-pattern", message, help));
             })
             .ok()
+    }
+
+    /// What a path that is not understood keeps claimed where it is closed, so that no wider route answers in its place: the
+    /// plain text it begins with.
+    fn claim_of_closed(&mut self, location: &Location<'_>) -> Option<Arc<portcullis_model::Pattern>> {
+        let closed = self.closed.is_some() || location.draft().is_some_and(|draft| draft.closed.is_some());
+        if !closed {
+            return None;
+        }
+        self.common.patterns.location(literal_start(location.path)).ok()
     }
 
     fn remark(&mut self, location: &Location<'_>) {
@@ -370,10 +383,25 @@ impl Contribution {
     }
 }
 
+/// The text that every path begins with which the expression could have matched; at most 512 octets of it.
+fn literal_start(expression: &str) -> &str {
+    const LONGEST: usize = 512;
+    if remarks::has_alternatives(expression) {
+        return "/";
+    }
+    let special = |character: char| ".^$*+?()[]{}\\".contains(character) || !character.is_ascii();
+    let end = expression.find(special).unwrap_or(expression.len()).min(LONGEST);
+    let (start, rest) = expression.split_at(end);
+    // A repetition may leave out the character before it.
+    let optional = rest.starts_with(['*', '?', '{']);
+    let start = if optional { start.get(..end.saturating_sub(1)).unwrap_or_default() } else { start };
+    if start.is_empty() { "/" } else { start }
+}
+
 fn conflict_finding(host: &HostMatch, conflict: &Conflict<'_>) -> Finding {
     let loser = &conflict.loser.ingress;
     let winner = &conflict.winner.ingress;
-    let reason = if winner.rules.is_empty() {
+    let reason = if !winner.has_rules {
         "as the catch-all for hosts that no rule names"
     } else if loser.key == winner.key {
         "an earlier rule of the same Ingress has it"

@@ -16,6 +16,8 @@ pub(crate) struct Parsed {
     pub(crate) created: i64,
     pub(crate) draft: Draft,
     pub(crate) rules: Vec<Rule>,
+    /// Whether it declares rules, valid or not: without any, its default backend is the catch-all.
+    pub(crate) has_rules: bool,
     /// `spec.defaultBackend`.
     pub(crate) default_backend: Option<ClusterId>,
     pub(crate) tls: Vec<TlsEntry>,
@@ -78,6 +80,7 @@ pub(crate) fn parse(key: &ObjectKey, ingress: &Ingress, config: &Config, options
     let refused = reader.refusal(ingress, options) || (draft.rejected.is_some() && draft.closed.is_none());
     let spec = ingress.spec.as_ref();
     let rules = spec.and_then(|spec| spec.rules.as_deref()).unwrap_or_default();
+    let has_rules = !rules.is_empty();
     let rules = rules
         .iter()
         .enumerate()
@@ -99,6 +102,7 @@ pub(crate) fn parse(key: &ObjectKey, ingress: &Ingress, config: &Config, options
         created: ingress.metadata.creation_timestamp.as_ref().map_or(i64::MIN, |time| time.0.as_second()),
         draft,
         rules,
+        has_rules,
         default_backend,
         tls,
         findings: reader.findings,

@@ -91,7 +91,13 @@ impl Memo {
                 let config = Config::read(key, object.and_then(|object| object.value.data.as_ref()), &mut findings);
                 if let (Some(key), None) = (key, object) {
                     let message = "the ConfigMap named by --configmap does not exist; defaults are used".to_owned();
-                    findings.push(Finding::info(&ObjectRef::new("ConfigMap", key), "", "no-config-map", message, ""));
+                    findings.push(Finding::warning(
+                        &ObjectRef::new("ConfigMap", key),
+                        "",
+                        "no-config-map",
+                        message,
+                        "",
+                    ));
                 }
                 ConfigEntry { hash, config: Arc::new(config), findings }
             }

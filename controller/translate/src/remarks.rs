@@ -63,7 +63,7 @@ fn has_unreachable_segment(path: &str) -> bool {
 }
 
 /// Whether the expression has a `|` outside groups and classes.
-fn has_alternatives(expression: &str) -> bool {
+pub(crate) fn has_alternatives(expression: &str) -> bool {
     let (mut depth, mut class, mut escaped) = (0_u32, false, false);
     for octet in expression.bytes() {
         match octet {

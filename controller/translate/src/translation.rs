@@ -380,7 +380,7 @@ fn contributions(ingresses: &[Arc<Parsed>]) -> ByHost {
 fn catch_all(ingresses: &[Arc<Parsed>]) -> Option<Contribution> {
     let found = ingresses
         .iter()
-        .find(|parsed| parsed.draft.canary.is_none() && parsed.default_backend.is_some() && parsed.rules.is_empty());
+        .find(|parsed| parsed.draft.canary.is_none() && parsed.default_backend.is_some() && !parsed.has_rules);
     found.map(|parsed| Contribution { ingress: Arc::clone(parsed), rule: 0 })
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header};
-use portcullis_model::{Authority, CanonicalPath, Peer, Reason, Settings};
+use portcullis_model::{Authority, CanonicalPath, InvalidPath, Peer, Reason, Settings};
 
 use super::answer::Answer;
 
@@ -95,6 +95,9 @@ impl<'r> RequestHead<'r> {
         self.check_framing()?;
         let authority = self.authority()?;
         let bad_path = |_| Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadPath);
+        if self.version == Version::HTTP_2 && !self.target().starts_with('/') {
+            return Err(bad_path(InvalidPath::NoSlash));
+        }
         let path = CanonicalPath::parse(self.raw_path()).map_err(bad_path)?;
         let query = self.query().unwrap_or_default();
         if query.bytes().any(|octet| !octet.is_ascii_graphic()) {

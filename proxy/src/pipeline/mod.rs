@@ -188,7 +188,11 @@ fn is_silent(decision: &Decision<'_>, settings: &Settings) -> bool {
 fn target_uri(received: &Uri, target: &Target) -> Option<Uri> {
     let target = match target {
         Target::AsReceived if received.authority().is_none() => return Some(received.clone()),
-        Target::AsReceived => received.path_and_query()?.clone(),
+        // An absolute target may have no path (RFC 9112 section 3.2.2).
+        Target::AsReceived => match received.path_and_query()? {
+            target if target.as_str().starts_with('/') => target.clone(),
+            query => PathAndQuery::try_from(format!("/{query}")).ok()?,
+        },
         Target::Other(text) => PathAndQuery::try_from(text.as_str()).ok()?,
     };
     Uri::try_from(target.as_str()).ok()

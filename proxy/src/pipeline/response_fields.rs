@@ -20,6 +20,8 @@ impl ResponseFields<'_> {
         let both = headers.contains_key(header::TRANSFER_ENCODING);
         if both {
             headers.remove(header::CONTENT_LENGTH);
+        } else {
+            collapse_lengths(headers);
         }
         let pass_server = self.settings.pass_server;
         let unwanted = |name: &&HeaderName| match name.as_str() {
@@ -49,11 +51,45 @@ impl ResponseFields<'_> {
     }
 }
 
+/// Equal lengths are one (RFC 9110 section 8.6). Others say nothing of a response that has no body to measure: of those that
+/// have, hyper has refused them before.
+fn collapse_lengths(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next().cloned() else { return };
+    let is_number = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit);
+    let agreed = lengths.all(|length| *length == first);
+    if is_number && agreed {
+        headers.insert(header::CONTENT_LENGTH, first);
+    } else {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+}
+
 /// `Server`, where `server-tokens` is on: what users of ingress-nginx look for comes first (RFC 9110 section 10.2.4).
 const SERVER: &str = concat!("nginx (portcullis/", env!("CARGO_PKG_VERSION"), ")");
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn lengths_are_one_number_or_none() {
+        for (lengths, want) in [
+            (&["3"][..], Some("3")),
+            (&["3", "3"], Some("3")),
+            (&["3", "5"], None),
+            (&["abc"], None),
+            (&["3, 3"], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append(header::CONTENT_LENGTH, HeaderValue::from_static(length));
+            }
+            collapse_lengths(&mut headers);
+            let got: Vec<_> = headers.get_all(header::CONTENT_LENGTH).iter().collect();
+            assert_eq!(got, want.into_iter().collect::<Vec<_>>(), "{lengths:?}");
+        }
+    }
+
     use super::super::testing::parts;
     use super::*;
 

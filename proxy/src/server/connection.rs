@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 use tokio::net::TcpStream;
@@ -54,7 +55,10 @@ pub(super) async fn serve(
     stream.set_nodelay(true).ok();
     let limits = worker.config().client;
     let arrived = match acceptor {
-        None => detect::plain(stream, limits.head).await,
+        None => tokio::select! {
+            arrived = detect::plain(stream, limits.head) => arrived,
+            () = silent_at_the_end(&worker) => None,
+        },
         Some(acceptor) => Box::pin(detect::tls(stream, &acceptor, worker.handshakes(), limits)).await,
     };
     let Some(arrived) = arrived else { return };
@@ -95,6 +99,15 @@ pub(super) async fn serve(
         HttpVersion::Http1 => http1::serve(connection, stream, arrived.watch).await,
         HttpVersion::Http2 => Box::pin(http2::serve(connection, stream, arrived.watch)).await,
     }
+}
+
+/// How long a connection that has sent nothing may still begin when the worker ends.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// Ends when a connection that has sent nothing is not waited for any more.
+async fn silent_at_the_end(worker: &Worker) {
+    worker.drain().begun().await;
+    tokio::time::sleep(LAST_WORD).await;
 }
 
 /// A connection whose protocol is known.

@@ -101,10 +101,15 @@ pub(super) async fn accept(gate: Rc<Gate>, listener: tokio::net::TcpListener, en
         }
     }
     // Closing the socket would reset what waits in its queue.
-    while let Poll::Ready(Ok((stream, peer))) = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+    while let Poll::Ready(Ok((stream, peer))) = waiting(&listener).await {
         let Some(room) = gate.room_now() else { return };
         gate.serve(stream, peer, entrance, room);
     }
+}
+
+/// A connection that waits in the queue of a socket. Without a budget, which would let a long queue look empty.
+async fn waiting(listener: &tokio::net::TcpListener) -> Poll<io::Result<(tokio::net::TcpStream, SocketAddr)>> {
+    tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(listener.poll_accept(cx)))).await
 }
 
 #[cfg(test)]

@@ -241,6 +241,18 @@ fn wait_and_run(runtime: &Runtime, start: &Receiver<Start>) {
     drop(ended);
 }
 
+/// How often it is looked whether connections are left.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Waits until nothing holds a place: connections, and who waits for them, hold one each.
+///
+/// None is taken meanwhile: connections that still wait in the queue of a socket need them.
+async fn emptied(room: &Semaphore, rooms: usize) {
+    while room.available_permits() < rooms {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Waits for the drain, and then until every connection has ended or the deadline is over.
 async fn until_the_end(worker: &Worker, room: &Semaphore, rooms: usize, mut phase: watch::Receiver<Phase>) {
     loop {
@@ -254,10 +266,8 @@ async fn until_the_end(worker: &Worker, room: &Semaphore, rooms: usize, mut phas
             }
             Phase::Draining(deadline) => {
                 worker.drain().begin();
-                let all = u32::try_from(rooms).unwrap_or(u32::MAX);
                 tokio::select! {
-                    // Connections, and who waits for them, hold one each.
-                    _ = room.acquire_many(all) => return,
+                    () = emptied(room, rooms) => return,
                     () = tokio::time::sleep_until(deadline) => return,
                     // Another deadline.
                     changed = phase.changed() => if changed.is_err() { return },

@@ -86,6 +86,12 @@ pub(crate) async fn send(
             Ok(sent) => return Ok(sent),
             Err(failure) => failure,
         };
+        let owed = delivery.body.as_ref().is_some_and(|body| body.is_waiting());
+        if owed && matches!(failure.error, ProxyError::UpstreamTimeout) {
+            // The upstream was silent because it has not got the request yet: that is the client's delay.
+            note_failure(log, &ProxyError::BodyTimeout);
+            return Err(ProxyError::BodyTimeout);
+        }
         worker.counters().upstream_failures.add(1);
         note_failure(log, &failure.error);
         if let Some(fault) = delivery.body.as_ref().and_then(|body| body.fault()) {
@@ -106,9 +112,9 @@ pub(crate) async fn send(
 impl Delivery {
     /// Whether the request may be sent once more after `failure`.
     ///
-    /// What changes something when done twice is not repeated once it was sent (nginx: no `non_idempotent`).
+    /// What may change something when done twice is not repeated once it was sent (nginx: no `non_idempotent`).
     fn may_repeat(&self, failure: &Failure) -> bool {
-        let repeatable = !matches!(self.method.as_str(), "POST" | "LOCK" | "PATCH");
+        let repeatable = is_idempotent(&self.method);
         let whole = self.body.as_ref().is_none_or(|body| body.can_replay());
         failure.error.may_try_another() && whole && (failure.unsent || repeatable)
     }
@@ -121,6 +127,11 @@ impl Delivery {
         request.headers_mut().clone_from(&self.headers);
         request
     }
+}
+
+/// Methods that do the same when done twice (RFC 9110 section 9.2.2). Of others nothing is known.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
 }
 
 /// A try that gave no response.
@@ -138,10 +149,7 @@ fn pick(worker: &Worker, upstream: &Upstream, log: &[Attempt]) -> Option<SocketA
 }
 
 fn pooled(worker: &Worker, delivery: &Delivery, address: SocketAddr) -> Option<Box<Connection>> {
-    let wanted = match delivery.method.as_str() {
-        "POST" | "LOCK" | "PATCH" => Wanted::Fresh,
-        _ => Wanted::Any,
-    };
+    let wanted = if is_idempotent(&delivery.method) { Wanted::Any } else { Wanted::Fresh };
     worker.pool().take((address, delivery.transport), wanted)
 }
 

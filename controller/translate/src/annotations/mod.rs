@@ -33,7 +33,7 @@ use crate::{Config, Finding, ObjectKey, ObjectRef, Options};
 /// Declares the modules of the groups and lists them, in the order in which they are read and documented.
 macro_rules! groups {
     ($($name:ident),* $(,)?) => {
-        $(mod $name;)*
+        $(pub(crate) mod $name;)*
 
         static GROUPS: &[&Group] = &[$(&$name::GROUP),*];
     };

@@ -120,7 +120,8 @@ const GUARDS: &[&str] = &[
     "valid_referers",
 ];
 
-fn guards(text: &str) -> bool {
+/// Whether nginx directives may keep requests out.
+pub(crate) fn guards(text: &str) -> bool {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut words =
         lines.flat_map(|line| line.split([';', '{', '}'])).filter_map(|part| part.split_whitespace().next());

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use portcullis_model::Settings;
 use portcullis_model::policy::{Closed, HttpsRedirect};
 
-use crate::annotations::{Risk, Support, nearest, value};
+use crate::annotations::{Risk, Support, nearest, snippet, value};
 use crate::{Finding, ObjectKey, ObjectRef, quoted};
 
 pub use key::ConfigKey;
@@ -154,8 +154,17 @@ impl Reader<'_> {
     fn snippet(&mut self, name: &str, value: &str) {
         let comments = value.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'));
         if !comments {
-            let message = "nginx directives are not executed here, so they have no effect".to_owned();
+            let guards = snippet::guards(value) || ["modsecurity-snippet", "global-auth-snippet"].contains(&name);
+            let end = if guards {
+                "because they may keep requests out, every path of every Ingress answers 503"
+            } else {
+                "they have no effect"
+            };
+            let message = format!("nginx directives are not executed here; {end}");
             let help = "replace it by keys and annotations that say what it is for";
+            if guards {
+                self.closed.get_or_insert_with(|| Closed { key: name.into() });
+            }
             self.findings.push(Finding::error(&self.object, name, "snippet-refused", message, help));
         }
     }

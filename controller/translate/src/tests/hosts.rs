@@ -168,6 +168,32 @@ fn a_key_that_protects_the_host_closes_the_paths_of_all_its_ingresses() {
 }
 
 #[test]
+fn a_protected_path_that_is_not_understood_stays_closed() {
+    let regex = "nginx.ingress.kubernetes.io/use-regex: 'true'";
+    let guarded = format!("{regex}, nginx.ingress.kubernetes.io/auth-url: 'http://x/'");
+    for (path, want) in [
+        ("/admin(?!/pub)", "regex ^/admin -> s2 (b)"),
+        ("/adminx?(?!/pub)", "regex ^/admin -> s2 (b)"),
+        ("/a|/b(?=c)", "regex ^/ -> s2 (b)"),
+        ("/admin(/|$)(?!x)", "regex ^/admin -> s2 (b)"),
+    ] {
+        let text = [
+            ingress("a", 1, regex, &["a.example / ImplementationSpecific s1"]),
+            ingress("b", 2, &guarded, &[&format!("a.example {path} ImplementationSpecific s2")]),
+        ]
+        .join("\n---\n");
+        assert_eq!(routes(&translated(&text), "a.example"), [want, "regex ^/ -> s1 (a)"], "{path}");
+    }
+}
+
+#[test]
+fn a_broken_rule_makes_no_catch_all() {
+    let text = "kind: Ingress\nmetadata: {name: a, namespace: demo}\n\
+        spec: {ingressClassName: nginx, defaultBackend: {service: {name: s, port: {number: 80}}}, rules: [{host: 'bad host'}]}";
+    assert_eq!(routes(&translated(text), ""), ["Prefix / -> default ()"]);
+}
+
+#[test]
 fn strings_that_look_like_configuration_take_the_ingress_out() {
     let translation = translated(&ingress("a", 1, "", &["a.example /x/etc/nginx/ Prefix s1"]));
     assert!(!translation.snapshot.hosts.contains_key(&"a.example".parse().unwrap()));
