@@ -212,6 +212,10 @@ impl FileSource {
             }
         }
         changes.only(only);
+        if !found.missing.is_empty() {
+            // The watch on the folder around a root may have gone with it, and nobody tells when both are back.
+            changes.sweep();
+        }
         wanted.iter().for_each(|folder| watcher.watch(folder));
         watcher.retain(&wanted);
     }

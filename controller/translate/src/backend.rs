@@ -61,10 +61,17 @@ pub(crate) fn service_key(id: &ClusterId) -> ObjectKey {
     ObjectKey { namespace: id.namespace.clone(), name: id.service.clone() }
 }
 
-/// The first port of a Service, as default backends use it.
-pub(crate) fn first_port(key: &ObjectKey, resources: &Resources) -> Option<ClusterId> {
-    let service = resources.services.get(key)?;
-    let port = service.value.spec.as_ref()?.ports.as_ref()?.first()?.port.to_string();
+/// The first port of a Service, as default backends use it; an override needs no Service.
+pub(crate) fn first_port(key: &ObjectKey, resources: &Resources, options: &Options) -> Option<ClusterId> {
+    let declared = || {
+        let service = resources.services.get(key)?;
+        Some(service.value.spec.as_ref()?.ports.as_ref()?.first()?.port.to_string())
+    };
+    let overridden = || {
+        let entry = options.endpoint_overrides.iter().find(|entry| entry.service == *key)?;
+        Some(entry.port.clone().unwrap_or_else(|| "80".to_owned()))
+    };
+    let port = declared().or_else(overridden)?;
     Some(ClusterId { namespace: key.namespace.clone(), service: key.name.clone(), port: port.into() })
 }
 

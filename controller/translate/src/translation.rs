@@ -211,7 +211,7 @@ impl Translator<'_> {
         for parsed in ingresses() {
             let Some(service) = &parsed.draft.default_backend else { continue };
             let key = crate::ObjectKey { namespace: Arc::clone(&parsed.key.namespace), name: Arc::clone(service) };
-            match backend::first_port(&key, self.resources) {
+            match backend::first_port(&key, self.resources, self.options) {
                 Some(id) => {
                     fallbacks.insert(parsed.key.clone(), id);
                 }
@@ -273,7 +273,7 @@ impl Translator<'_> {
 
     fn default_backend(&mut self) -> Option<ClusterId> {
         let key = self.options.default_backend_service.as_ref()?;
-        let found = backend::first_port(key, self.resources);
+        let found = backend::first_port(key, self.resources, self.options);
         if found.is_none() {
             let message = "the Service named by --default-backend-service does not exist or has no port; the built-in 404 answers".to_owned();
             self.findings.push(Finding::error(

@@ -108,6 +108,21 @@ fn an_override_takes_the_place_of_endpoints_and_of_the_service() {
 }
 
 #[test]
+fn an_override_is_enough_for_a_default_backend() {
+    let entry = EndpointOverride {
+        service: ObjectKey::new("demo", "errors"),
+        port: None,
+        address: "127.0.0.1:9".parse().unwrap(),
+    };
+    let default_backend_service = Some(ObjectKey::new("demo", "errors"));
+    let options = Options { endpoint_overrides: vec![entry], default_backend_service, ..options() };
+    let translation = translate(&resources(""), &options, &mut Memo::default());
+    let id = translation.snapshot.default_backend.unwrap();
+    let Endpoints::Known(known) = &translation.snapshot.clusters[&id].endpoints else { panic!() };
+    assert_eq!(known[0].address.to_string(), "127.0.0.1:9");
+}
+
+#[test]
 fn external_names_are_resolved_later_and_never_lead_here() {
     let service = |name: &str, ports: &str| {
         format!(
