@@ -1,3 +1,5 @@
+//! Names against a name server of the test's own.
+
 use std::net::{Ipv4Addr, UdpSocket};
 
 use super::*;

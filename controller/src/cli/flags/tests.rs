@@ -1,3 +1,5 @@
+//! Flags in both forms, their defaults, and what is refused.
+
 use std::collections::BTreeSet;
 
 use clap::error::ErrorKind;

@@ -1,3 +1,5 @@
+//! Files and folders that change, break and vanish.
+
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 

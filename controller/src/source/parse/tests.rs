@@ -1,3 +1,5 @@
+//! Documents, well-formed and not.
+
 use super::*;
 
 /// Objects as `Kind namespace/name@line`, findings as `code field`.

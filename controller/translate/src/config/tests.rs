@@ -1,3 +1,5 @@
+//! Every ConfigMap key: read, refused, or not supported yet.
+
 use std::collections::BTreeSet;
 
 use portcullis_model::LogEscape;
