@@ -5,7 +5,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +19,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::{self, Admin};
 use crate::metrics::{Metrics, Traffic};
 use crate::open_files;
+use crate::process::Started;
 use crate::reconcile::{Input, Reconciler, StartError};
 use crate::source::Changes;
 use crate::status::Status;
 
 /// Threads of the runtime beside the data plane: admin address, name servers, signals.
 const CONTROL_THREADS: usize = 2;
-
-/// How long running requests may take to end (nginx: `worker_shutdown_timeout`, of which 240 s is ingress-nginx's default).
-const DRAIN: Duration = Duration::from_secs(240);
 
 /// What a program is started with.
 #[derive(Debug)]
@@ -39,8 +36,6 @@ pub struct Config {
     pub https: SocketAddr,
     /// Address of health, metrics and debug pages.
     pub admin: SocketAddr,
-    /// Worker threads of the data plane.
-    pub workers: NonZeroUsize,
     /// How long to serve on after the signal to end.
     pub grace: Duration,
     /// Where the source tells its changes.
@@ -104,10 +99,13 @@ async fn serve(
     runtime: Handle,
 ) -> Result<(), InstanceError> {
     let open_files = open_files::raise_limit();
-    tracing::debug!(?open_files, workers = config.workers, "starting");
+    let started = Started::with(input.source.resources(), &input.options);
+    tracing::debug!(?open_files, workers = started.workers(), "starting");
     // From here on a signal waits until it is looked at.
     let mut signals = Signals::new()?;
-    let bound = server::bind(ServerConfig::new(vec![config.http], vec![config.https], config.workers))?;
+    let mut server = ServerConfig::new(vec![config.http], vec![config.https], started.workers());
+    server.connections = started.connections(open_files);
+    let bound = server::bind(server)?;
     let address = config.admin;
     let listener = TcpListener::bind(address).await.map_err(|error| InstanceError::Admin { address, error })?;
     let listening = Listening {
@@ -123,7 +121,7 @@ async fn serve(
     let page = Admin { status: status.clone(), registry: registry.clone(), ports, metrics, health_path };
     tokio::spawn(admin::serve(listener, Arc::new(page)));
 
-    let (reconciler, table) = Reconciler::start(input, status.clone(), registry, runtime)?;
+    let (reconciler, table) = Reconciler::start(input, started, status.clone(), registry, runtime)?;
     let running = Arc::new(bound.start(table, access_log::Writer::stdout()?));
     traffic.set(running.clone());
     let loop_changes = config.changes.clone();
@@ -139,7 +137,8 @@ async fn serve(
         () = signals.next() => tracing::info!("told again, the grace period is over"),
     }
     config.changes.close();
-    drain(&running, &mut signals).await;
+    let deadline = status.table().map(|table| table.load().settings().process.shutdown_timeout);
+    drain(&running, deadline.unwrap_or_default(), &mut signals).await;
     if reconciling.join().is_err() {
         tracing::warn!("the loop had ended before");
     }
@@ -147,9 +146,9 @@ async fn serve(
 }
 
 /// Lets running requests end; a signal makes an end of it.
-async fn drain(running: &RunningServer, signals: &mut Signals) {
+async fn drain(running: &RunningServer, deadline: Duration, signals: &mut Signals) {
     tokio::select! {
-        () = running.shutdown(DRAIN) => tracing::info!("all requests have ended"),
+        () = running.shutdown(deadline) => tracing::info!("all requests have ended"),
         () = signals.next() => {
             tracing::warn!("told again, closing what is open");
             running.shutdown(Duration::ZERO).await;

@@ -6,6 +6,7 @@ pub mod echo;
 pub mod instance;
 pub mod metrics;
 pub mod open_files;
+pub mod process;
 pub mod question;
 pub mod reconcile;
 pub mod self_signed;

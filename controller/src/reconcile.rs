@@ -12,6 +12,7 @@ use portcullis_translate::{Finding, Memo, ObjectKey, Options, Severity, Translat
 use tokio::runtime::Handle;
 
 use crate::dns::{Dns, DnsConfig};
+use crate::process::Started;
 use crate::source::{Changes, FileSource, Refresh};
 use crate::status::Status;
 
@@ -54,6 +55,7 @@ pub struct Reconciler {
     dns: Dns,
     writer: TableWriter,
     status: Arc<Status>,
+    started: Started,
     /// Findings of the last translation.
     translated: Vec<Finding>,
     /// Findings that have been logged and still hold.
@@ -68,6 +70,7 @@ impl Reconciler {
     /// When something is missing without which serving does not begin.
     pub fn start(
         input: Input,
+        started: Started,
         status: Arc<Status>,
         registry: Arc<UpstreamRegistry>,
         runtime: Handle,
@@ -87,7 +90,7 @@ impl Reconciler {
         let table = RoutingTable::compile(&translation.snapshot, &registry, None);
         let (writer, reader) = channel(table);
         let (translated, reported) = (Vec::new(), BTreeSet::new());
-        let mut reconciler = Self { input, memo, registry, dns, writer, status, translated, reported };
+        let mut reconciler = Self { input, memo, registry, dns, writer, status, started, translated, reported };
         reconciler.follow_names(&translation.snapshot, FIRST_ANSWERS);
         reconciler.set_endpoints(&translation.snapshot, |_| true);
         reconciler.note(translation, begin);
@@ -166,7 +169,8 @@ impl Reconciler {
     }
 
     fn note(&mut self, translation: Translation, begin: Instant) {
-        let Translation { snapshot, findings } = translation;
+        let Translation { snapshot, mut findings } = translation;
+        findings.extend(self.started.findings(&snapshot.settings.process));
         let took = begin.elapsed();
         self.status.update(|latest| {
             latest.snapshot = Some(Arc::new(snapshot));

@@ -244,23 +244,38 @@ fn a_shutdown_lets_requests_finish_and_closes_the_rest() {
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow".into()
     });
     let site = Plan::new(&[origin.address]).start();
-    let mut idle = Client::connect(site.http);
-    assert_eq!(idle.request("GET / HTTP/1.1\r\nHost: unknown\r\n\r\n").status, 404);
+    let (mut idle, mut used) = (Client::connect(site.http), Client::connect(site.http));
+    let unknown = "GET / HTTP/1.1\r\nHost: unknown\r\n\r\n";
+    assert_eq!(idle.request(unknown).status, 404);
+    assert_eq!(used.request(unknown).field("connection"), None);
     let mut busy = Client::connect(site.http);
     busy.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
     eventually(|| origin.seen().len() == 1);
     let began = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| site.shut_down(Duration::from_secs(10)));
-        assert!(idle.is_closed());
-        assert!(began.elapsed() < Duration::from_millis(400), "idle connections are closed at once");
+        std::thread::sleep(Duration::from_millis(100));
+        for client in [&mut used, &mut Client::connect(site.http)] {
+            assert_eq!(client.request(unknown).field("connection"), Some("close"), "and not lost");
+        }
         let response = busy.response().unwrap();
         assert_eq!((response.text().as_str(), response.field("connection")), ("slow", Some("close")));
-        assert!(busy.is_closed());
+        assert!(busy.is_closed() && idle.is_closed());
+        assert!(began.elapsed() >= Duration::from_secs(1), "idle connections are closed last");
     });
     assert!(began.elapsed() < Duration::from_secs(5), "nothing waits for the deadline");
     assert!(std::net::TcpStream::connect(site.http).is_err());
     assert_eq!(site.log(1).len(), 1);
+}
+
+#[test]
+fn without_connections_a_shutdown_takes_no_time() {
+    let site = Plan::new(&[]).start();
+    assert_eq!(Client::connect(site.http).request("GET / HTTP/1.1\r\nHost: unknown\r\n\r\n").status, 404);
+    eventually(|| site.totals().connections_active == 0);
+    let began = Instant::now();
+    site.shut_down(Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -85,6 +85,36 @@ fn a_tunnel_ends_when_nothing_passes() {
 }
 
 #[test]
+fn a_shutdown_ends_tunnels_with_a_close_frame_before_its_deadline() {
+    let origin = Origin::serving(|stream, connection, seen| {
+        read_request(&mut BufReader::new(stream.try_clone().unwrap()), connection, &seen).unwrap();
+        // The second frame lacks two of its octets where the target says so.
+        let cut = seen.lock().unwrap().last().unwrap().line.contains("/cut");
+        let frames: &[u8] = if cut { &[0x81, 2, b'h', b'i', 0x81, 4, 1, 2] } else { &[0x81, 2, b'h', b'i'] };
+        stream.write_all(&[SWITCHING, frames].concat()).unwrap();
+        stream.read_to_end(&mut Vec::new()).ok();
+    });
+    for (target, frames) in [("/ws", 4), ("/cut", 8)] {
+        let site = Plan::new(&[origin.address]).start();
+        let mut client = Client::connect(site.http);
+        client.send(HANDSHAKE.replace("/ws", target));
+        assert_eq!(client.response().unwrap().status, 101);
+        client.octets(frames);
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| site.shut_down(Duration::from_secs(7)));
+            if target == "/ws" {
+                assert_eq!(client.octets(4), [0x88, 2, 0x03, 0xE9], "1001, going away");
+            }
+            assert!(client.is_closed());
+            assert!(began.elapsed() > Duration::from_millis(1900) && began.elapsed() < Duration::from_secs(5));
+            drop(client);
+        });
+        assert!(began.elapsed() < Duration::from_secs(6), "nothing waits for the deadline");
+    }
+}
+
+#[test]
 fn requests_that_are_no_handshake_go_without_upgrade() {
     let origin = Origin::saying("ok");
     let site = Plan::new(&[origin.address]).start();

@@ -63,3 +63,34 @@ fn a_second_signal_ends_it_at_once() {
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     assert!(request.join().expect("a thread").is_err(), "the request was cut");
 }
+
+/// A ConfigMap `demo/config` with these lines of data.
+fn config_map(data: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config, namespace: demo}}\ndata:\n{data}")
+}
+
+#[test]
+fn worker_shutdown_timeout_is_the_deadline_also_when_it_was_changed() {
+    let origin = Origin::slow("slow", Duration::from_secs(8));
+    let start = Start::new().file("m.yaml", &documents(&origin)).flag("--configmap=demo/config");
+    let instance = start.file("config.yaml", &config_map("  worker-shutdown-timeout: 200s\n")).serve();
+    instance.put("config.yaml", &config_map("  worker-shutdown-timeout: 1s\n  worker-processes: \"3\"\n"));
+    wait_until("the finding", || instance.ask("/debug/findings").body.contains("needs-restart"));
+    let http = instance.http;
+    let request = std::thread::spawn(move || get(http, "a.example", "/"));
+    wait_until("the request", || origin.requests() > 0);
+    let begin = Instant::now();
+    instance.signal("TERM");
+    assert_eq!(instance.wait().code, Some(0));
+    assert!((1.0..4.0).contains(&begin.elapsed().as_secs_f64()), "{:?}", begin.elapsed());
+    assert!(request.join().expect("a thread").is_err(), "the request was cut");
+}
+
+#[test]
+fn worker_processes_is_the_number_of_threads() {
+    let start = Start::new().file("m.yaml", &documents(&Origin::start("a"))).flag("--configmap=demo/config");
+    let instance = start.file("config.yaml", &config_map("  worker-processes: \"3\"\n")).serve();
+    let names = std::fs::read_dir(format!("/proc/{}/task", instance.pid())).expect("its threads");
+    let names = names.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    assert_eq!(names.filter(|name| name.starts_with("worker-")).count(), 3);
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use portcullis::dns::DnsConfig;
 use portcullis::source::Changes;
-use portcullis::{instance, self_signed, workers};
+use portcullis::{instance, self_signed};
 use portcullis_translate::Options;
 
 use super::flags::{FlagSet, UsageError, endpoint, nameserver, namespaced_name};
@@ -53,14 +53,7 @@ impl Settings {
 impl Settings {
     /// What the running program takes of it.
     pub(super) fn instance(&self, changes: Arc<Changes>) -> instance::Config {
-        instance::Config {
-            http: self.http,
-            https: self.https,
-            admin: self.admin,
-            workers: workers::count(),
-            grace: self.grace,
-            changes,
-        }
+        instance::Config { http: self.http, https: self.https, admin: self.admin, grace: self.grace, changes }
     }
 }
 

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::{ForwardedTrust, Template};
+use crate::{ForwardedTrust, ProcessSettings, Template};
 
 /// Settings that no route changes. Defaults are those of ingress-nginx.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -31,6 +31,8 @@ pub struct Settings {
     pub relative_redirects: bool,
     /// Access log.
     pub access_log: AccessLogSettings,
+    /// Workers and the end of the process.
+    pub process: ProcessSettings,
 }
 
 fn names_as_text<S: serde::Serializer>(names: &[HeaderName], serializer: S) -> Result<S::Ok, S::Error> {
@@ -51,6 +53,7 @@ impl Default for Settings {
             hide_headers: Vec::new(),
             relative_redirects: false,
             access_log: AccessLogSettings::default(),
+            process: ProcessSettings::default(),
         }
     }
 }

@@ -1,14 +1,18 @@
 //! WebSocket: which requests may switch protocols, which answers do, and the tunnel that follows (RFC 6455 section 4).
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Version, header};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::exchange::Exchange;
 use super::head::RequestHead;
 use super::hop;
-use crate::stream::{ClientStream, Timed, relay};
+use crate::server::Stage;
+use crate::stream::{ClientStream, Framed, GOING_AWAY, Timed, relay};
 use crate::upstream::{Connection, Upgraded};
 
 /// Whether a request is a WebSocket handshake. Any other upgrade is not passed on: what a backend and we would agree on after
@@ -49,18 +53,42 @@ impl Tunnel {
         Self { upstream: connection.into_upgraded(), exchange, idle }
     }
 
-    /// Relays until one side ends or both are silent for the idle limit. `ahead` was read of the client already.
+    /// Relays until one side ends, both are silent for the idle limit, or the worker ends its tunnels. `ahead` was read of the
+    /// client already.
     pub(crate) async fn run(mut self, client: Timed<ClientStream>, ahead: Bytes) {
         let Ok(parts) = self.upstream.await else { return };
+        let worker = Rc::clone(self.exchange.connection().worker());
         let mut upstream = parts.io.into_inner().unread(parts.read_buf);
-        let mut client = client.unread(ahead);
-        let before = client.meter().sent();
-        let ended = relay(&mut client, &mut upstream, self.idle).await;
-        if let Err(error) = ended {
-            tracing::debug!(%error, "tunnel ended");
+        let meter = Rc::clone(client.meter());
+        let mut client = Framed::new(client.unread(ahead));
+        let before = meter.sent();
+        tokio::select! {
+            ended = relay(&mut client, &mut upstream, self.idle) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "tunnel ended");
+                }
+            }
+            () = worker.drain().reached(Stage::EndingTunnels) => {
+                // Whoever does not take the farewell in time is cut off with the rest.
+                timeout(FAREWELL, say_goodbye(&mut client)).await.ok();
+            }
         }
-        self.exchange.note_tunnelled(client.meter().sent().wrapping_sub(before));
+        self.exchange.note_tunnelled(meter.sent().wrapping_sub(before));
     }
+}
+
+/// How long a client may take to end its side of a tunnel that we end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Tells the client that we go, where its stream is between two frames, and waits until it has gone.
+async fn say_goodbye(client: &mut Framed<Timed<ClientStream>>) -> std::io::Result<()> {
+    if client.takes_a_frame() {
+        client.write_all(GOING_AWAY).await?;
+    }
+    client.shutdown().await?;
+    let mut octets = vec![0; 4096];
+    while client.read(&mut octets).await? > 0 {}
+    Ok(())
 }
 
 #[cfg(test)]

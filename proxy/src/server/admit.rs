@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::connection::{self, Entrance};
+use super::drain::Stage;
 use super::tls::Acceptor;
 use super::worker::Worker;
 use crate::metrics::Counters;
@@ -93,7 +94,7 @@ impl Gate {
                     Some(handed) => self.take(handed, room),
                     None => return,
                 },
-                () = self.worker.drain().begun() => break,
+                () = self.worker.drain().reached(Stage::Closing) => break,
             }
         }
         inbox.close();

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::detect::{self, HttpVersion};
+use super::drain::Stage;
 use super::{http1, http2, tls};
 use crate::pipeline::{ConnectionFacts, ConnectionTexts, ConnectionVariables, TlsFacts, Tunnel};
 use crate::stream::{ClientStream, Meter, Patience, Socket, SocketWatch, Timed};
@@ -106,7 +107,7 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// Ends when a connection that has sent nothing is not waited for any more.
 async fn silent_at_the_end(worker: &Worker) {
-    worker.drain().begun().await;
+    worker.drain().reached(Stage::Closing).await;
     tokio::time::sleep(LAST_WORD).await;
 }
 
@@ -191,7 +192,8 @@ impl ClientConnection {
 
     /// Whether no further request is wanted on it.
     pub(crate) fn is_last(&self) -> bool {
-        self.worker.drain().has_begun() || self.requests.get() >= self.worker.config().requests_per_connection
+        self.worker.drain().has_reached(Stage::LastRequests)
+            || self.requests.get() >= self.worker.config().requests_per_connection
     }
 
     /// Ends the connection with the response that has these fields. HTTP/2 connections end when their streams have.

@@ -10,6 +10,7 @@ use portcullis_model::Reason;
 use tokio::io::AsyncWriteExt;
 
 use super::connection::ClientConnection;
+use super::drain::Stage;
 use crate::pipeline;
 use crate::stream::{ClientStream, Expired, SocketWatch, Timed};
 
@@ -65,7 +66,7 @@ async fn drive<T>(
             biased;
             ended = &mut http => return Some(ended),
             () = watch.broken() => return None,
-            () = drain.begun(), if !draining => {
+            () = drain.reached(Stage::Closing), if !draining => {
                 draining = true;
                 connection.meter().wind_down();
             }

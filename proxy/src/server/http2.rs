@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::connection::ClientConnection;
+use super::drain::Stage;
 use super::exec::WorkerExecutor;
 use crate::pipeline;
 use crate::stream::{ClientStream, SocketWatch, Timed};
@@ -64,7 +65,7 @@ pub(super) async fn serve(connection: Rc<ClientConnection>, stream: Timed<Client
                 return;
             }
             () = watch.broken() => return,
-            () = drain.begun(), if !ending => {}
+            () = drain.reached(Stage::LastRequests), if !ending => {}
             () = connection.used_up(), if !ending => {}
             () = idle(&connection), if !ending => {}
             () = gone(&connection), if ending => return,

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::admit::Gate;
 use super::connection::Entrance;
+use super::drain::Stage;
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +98,7 @@ pub(super) async fn accept(gate: Rc<Gate>, listener: tokio::net::TcpListener, en
                     }
                 }
             },
-            () = gate.worker().drain().begun() => break,
+            () = gate.worker().drain().reached(Stage::Closing) => break,
         }
     }
     // Closing the socket would reset what waits in its queue.

@@ -21,4 +21,5 @@ pub use listener::BindError;
 pub use running::{BoundServer, RunningServer, bind};
 
 pub(crate) use connection::ClientConnection;
+pub(crate) use drain::Stage;
 pub(crate) use worker::Worker;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::admit::{self, Gate, Handed, Neighbour};
 use super::config::ServerConfig;
 use super::connection::Entrance;
+use super::drain::Stage;
 use super::listener::{self, BindError, bind_all};
 use super::tls::{self, Acceptor};
 use super::worker::Worker;
@@ -255,6 +256,7 @@ async fn emptied(room: &Semaphore, rooms: usize) {
 
 /// Waits for the drain, and then until every connection has ended or the deadline is over.
 async fn until_the_end(worker: &Worker, room: &Semaphore, rooms: usize, mut phase: watch::Receiver<Phase>) {
+    let mut began = None;
     loop {
         let now = *phase.borrow_and_update();
         match now {
@@ -265,14 +267,35 @@ async fn until_the_end(worker: &Worker, room: &Semaphore, rooms: usize, mut phas
                 }
             }
             Phase::Draining(deadline) => {
-                worker.drain().begin();
+                let began = *began.get_or_insert_with(Instant::now);
                 tokio::select! {
-                    () = emptied(room, rooms) => return,
+                    biased;
                     () = tokio::time::sleep_until(deadline) => return,
+                    () = emptied(room, rooms) => return,
                     // Another deadline.
                     changed = phase.changed() => if changed.is_err() { return },
+                    () = wind_down(worker, began, deadline) => {}
                 }
             }
         }
     }
+}
+
+/// How long responses tell clients to go before idle connections are closed and no new ones are taken: a client that uses its
+/// connection now and then learns of the end by a response, and loses none.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// How long before the deadline tunnels end.
+const TUNNELS: Duration = Duration::from_secs(5);
+
+/// Goes through the stages of the end at their times. Never completes.
+async fn wind_down(worker: &Worker, began: Instant, deadline: Instant) {
+    let drain = worker.drain();
+    drain.advance(Stage::LastRequests);
+    if worker.counters().active() > 0 {
+        tokio::time::sleep_until((began + LAST_REQUESTS).min(deadline)).await;
+    }
+    drain.advance(Stage::Closing);
+    tokio::time::sleep_until(deadline.checked_sub(TUNNELS).unwrap_or(began)).await;
+    drain.advance(Stage::EndingTunnels);
+    std::future::pending().await
 }

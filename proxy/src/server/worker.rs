@@ -136,7 +136,7 @@ impl Worker {
         &self.config
     }
 
-    pub(super) fn drain(&self) -> &Drain {
+    pub(crate) fn drain(&self) -> &Drain {
         &self.drain
     }
 

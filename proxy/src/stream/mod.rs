@@ -5,9 +5,11 @@ mod meter;
 mod socket;
 mod timed;
 mod tunnel;
+mod websocket;
 
 pub(crate) use ends::{ClientStream, UpstreamStream};
 pub(crate) use meter::{Expired, Meter, Patience};
 pub(crate) use socket::{Socket, SocketWatch};
 pub(crate) use timed::Timed;
 pub(crate) use tunnel::relay;
+pub(crate) use websocket::{Framed, GOING_AWAY};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Meter, Patience, Timed};
+use super::{Framed, Meter, Patience, Timed};
 
 /// Passes octets both ways until both sides have ended, one breaks, or nothing passes for `idle`.
 ///
@@ -15,12 +15,16 @@ use super::{Meter, Patience, Timed};
 /// # Errors
 ///
 /// [`io::ErrorKind::TimedOut`] when nothing passed for `idle`, else what a stream reports.
-pub(crate) async fn relay<A, B>(client: &mut Timed<A>, upstream: &mut Timed<B>, idle: Duration) -> io::Result<()>
+pub(crate) async fn relay<A, B>(
+    client: &mut Framed<Timed<A>>,
+    upstream: &mut Timed<B>,
+    idle: Duration,
+) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let (client_meter, upstream_meter) = (Rc::clone(client.meter()), Rc::clone(upstream.meter()));
+    let (client_meter, upstream_meter) = (Rc::clone(client.get_ref().meter()), Rc::clone(upstream.meter()));
     for meter in [&client_meter, &upstream_meter] {
         meter.set_patience(Patience::Unlimited);
     }
@@ -70,7 +74,7 @@ mod tests {
     fn octets_pass_both_ways_and_ends_are_passed_on() {
         run(async {
             let ((client, mut at_client), (mut upstream, mut at_upstream)) = (end(), end());
-            let mut client = client.unread(Bytes::from_static(b"early "));
+            let mut client = Framed::new(client.unread(Bytes::from_static(b"early ")));
             let talk = async {
                 at_client.write_all(b"hello").await.unwrap();
                 at_client.shutdown().await.unwrap();
@@ -90,7 +94,8 @@ mod tests {
     #[test]
     fn a_silent_tunnel_ends_and_one_in_use_does_not() {
         run(async {
-            let ((mut client, mut at_client), (mut upstream, _at_upstream)) = (end(), end());
+            let ((client, mut at_client), (mut upstream, _at_upstream)) = (end(), end());
+            let mut client = Framed::new(client);
             let began = Instant::now();
             let use_it = async {
                 for _ in 0..6 {

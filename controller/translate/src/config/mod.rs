@@ -1,7 +1,9 @@
 //! The controller's ConfigMap, read once into checked values.
 
 mod key;
+mod process;
 mod supported;
+mod time;
 mod unsupported;
 mod written;
 
@@ -11,7 +13,7 @@ use portcullis_model::Settings;
 use portcullis_model::policy::{Closed, HttpsRedirect};
 
 use crate::annotations::{Risk, Support, nearest, snippet, value};
-use crate::{Finding, ObjectKey, ObjectRef, quoted};
+use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
 
 pub use key::ConfigKey;
 use key::{Action, Entry, Problem};
@@ -58,6 +60,15 @@ impl Config {
         }
         let Reader { written, closed, .. } = reader;
         Self { closed, ..written.into_config() }
+    }
+
+    /// Reads the ConfigMap that `options` names, without saying what is wrong with it: for what has to be known before anything
+    /// is translated.
+    #[must_use]
+    pub fn of(resources: &Resources, options: &Options) -> Self {
+        let key = options.config_map.as_ref();
+        let data = key.and_then(|key| resources.config_maps.get(key)?.value.data.as_ref());
+        Self::read(key, data, &mut Vec::new())
     }
 
     /// The reference of all keys as Markdown.

@@ -4,6 +4,7 @@ use http::HeaderName;
 use portcullis_model::{RedirectCode, Template};
 
 use super::key::{Action, ConfigKey, Entry, Problem};
+use super::process;
 use super::written::Written;
 use crate::annotations::value::{self, Fault, network};
 use crate::annotations::{Risk, Support};
@@ -48,6 +49,11 @@ pub(super) static KEYS: &[Entry] = &[
     flag("disable-access-log", "false", "Writes no access log.", |w, on| w.disable_access_log = on),
     flag("disable-http-access-log", "false", "Writes no access log of HTTP.", |w, on| w.disable_http_access_log = on),
     flag("enable-access-log-for-default-backend", "false", "Logs requests that no Ingress answers.", |w, on| w.settings.access_log.default_backend = on),
+
+    // Process
+    entry("worker-processes", "a number or `auto`", "auto", "Threads that serve requests; `auto` for as many as there are CPUs, or the quota of the control group. Read at the start.", process::workers),
+    entry("max-worker-connections", "a number of connections", "16384", "Client connections per worker; 0 for three quarters of the files that may be open. Read at the start.", process::connections),
+    entry("worker-shutdown-timeout", "a time", "240s", "How long requests may take when the program ends.", process::shutdown_timeout),
 
     // Upstreams and annotations
     flag("service-upstream", "false", "Default of the annotation.", |w, on| w.service_upstream = on),

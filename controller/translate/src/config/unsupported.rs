@@ -159,11 +159,8 @@ pub(super) static KEYS: &[Entry] = &[
     later_number("geoip2-autoreload-in-minutes", "minutes", "0", "How often the databases are read."),
 
     // Process and memory of nginx
-    later("worker-processes", "a number or `auto`", "auto", "Threads that serve requests."),
     nothing("worker-cpu-affinity", "text", "", "Threads are not bound to cores."),
-    later("worker-shutdown-timeout", "a time", "240s", "How long requests may take when the program ends."),
     nothing("enable-serial-reloads", "`true` or `false`", "false", "Nothing reloads here."),
-    later_number("max-worker-connections", "a number of connections", "16384", "Connections per worker."),
     nothing("max-worker-open-files", "a number of files", "0", "The limit of the process counts."),
     nothing("enable-multi-accept", "`true` or `false`", "true", "It is for the event loop of nginx."),
     nothing("enable-aio-write", "`true` or `false`", "true", "It is for the event loop of nginx."),
