@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::{self, Admin};
-use crate::metrics::{Metrics, Traffic};
+use crate::metrics::{Metrics, RequestExport, Traffic};
 use crate::open_files;
 use crate::process::Started;
 use crate::reconcile::{Input, Reconciler, StartError};
@@ -38,6 +38,10 @@ pub struct Config {
     pub admin: SocketAddr,
     /// How long to serve on after the signal to end.
     pub grace: Duration,
+    /// Labels of all metrics that ingress-nginx has, too.
+    pub labels: Vec<(&'static str, String)>,
+    /// What is told of requests.
+    pub export: RequestExport,
     /// Where the source tells its changes.
     pub changes: Arc<Changes>,
 }
@@ -105,6 +109,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let mut server = ServerConfig::new(vec![config.http], vec![config.https], started.workers());
     server.connections = started.connections(open_files);
+    server.request_metrics = config.export.measured.clone();
     let bound = server::bind(server)?;
     let address = config.admin;
     let listener = TcpListener::bind(address).await.map_err(|error| InstanceError::Admin { address, error })?;
@@ -116,7 +121,7 @@ async fn serve(
     let (status, registry) = (Arc::new(Status::default()), Arc::new(UpstreamRegistry::default()));
     let traffic = Arc::new(Traffic::default());
     let health_path = input.options.health_check_path.clone();
-    let metrics = Metrics::new(status.clone(), &traffic, &input.options.controller_class);
+    let metrics = Metrics::new(status.clone(), &traffic, &config.labels, config.export.clone());
     let ports = ListenerPorts { http: listening.http.port(), https: listening.https.port() };
     let page = Admin { status: status.clone(), registry: registry.clone(), ports, metrics, health_path };
     tokio::spawn(admin::serve(listener, Arc::new(page)));

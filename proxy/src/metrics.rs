@@ -1,9 +1,18 @@
 //! Counters: each worker writes its own, whoever asks adds them up.
 
+mod config;
+mod histogram;
+mod requests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_model::Reason;
+
+pub use config::RequestMetrics;
+pub use histogram::Distribution;
+pub(crate) use requests::{Finished, RequestCounts, UpstreamTimes, method_label, sum};
+pub use requests::{RequestLabels, RequestTotals};
 
 /// What all workers counted since they started.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -64,6 +73,8 @@ pub(crate) struct Counters {
     pub(crate) upstream_connections: Counter,
     pub(crate) log_lines_dropped: Counter,
     pub(crate) panics: Counter,
+    /// Where the worker shows what it counts by Ingress.
+    pub(crate) by_ingress: Arc<requests::SharedSeries>,
     requests: [Counter; 5],
     reasons: [Counter; Reason::ALL.len()],
 }
@@ -77,6 +88,7 @@ impl Default for Counters {
             upstream_connections: Counter::default(),
             log_lines_dropped: Counter::default(),
             panics: Counter::default(),
+            by_ingress: Arc::default(),
             requests: Default::default(),
             reasons: std::array::from_fn(|_| Counter::default()),
         }

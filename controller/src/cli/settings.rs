@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use portcullis::dns::DnsConfig;
+use portcullis::metrics::RequestExport;
 use portcullis::source::Changes;
 use portcullis::{instance, self_signed};
+use portcullis_proxy::metrics::RequestMetrics;
 use portcullis_translate::Options;
 
 use super::flags::{FlagSet, UsageError, endpoint, nameserver, namespaced_name};
@@ -25,6 +27,10 @@ pub(super) struct Settings {
     pub(super) dns: DnsConfig,
     /// `--shutdown-grace-period`.
     pub(super) grace: Duration,
+    /// Labels of metrics, by which replicas are told apart.
+    pub(super) labels: Vec<(&'static str, String)>,
+    /// `--enable-metrics` and its family.
+    pub(super) export: RequestExport,
     /// What translation depends on.
     pub(super) translation: Options,
 }
@@ -45,6 +51,8 @@ impl Settings {
             admin: flags.read("admin-address", parsed)?,
             dns: dns(flags)?,
             grace: Duration::from_secs(flags.read("shutdown-grace-period", parsed)?),
+            labels: labels(flags),
+            export: export(flags)?,
             translation: translation(flags)?,
         })
     }
@@ -53,8 +61,55 @@ impl Settings {
 impl Settings {
     /// What the running program takes of it.
     pub(super) fn instance(&self, changes: Arc<Changes>) -> instance::Config {
-        instance::Config { http: self.http, https: self.https, admin: self.admin, grace: self.grace, changes }
+        instance::Config {
+            http: self.http,
+            https: self.https,
+            admin: self.admin,
+            grace: self.grace,
+            labels: self.labels.clone(),
+            export: self.export.clone(),
+            changes,
+        }
     }
+}
+
+/// Class, namespace and name of the pod, as ingress-nginx labels its metrics.
+fn labels(flags: &FlagSet) -> Vec<(&'static str, String)> {
+    let of_pod = |name| std::env::var(name).unwrap_or_default();
+    vec![
+        ("controller_class", flags.text("controller-class").to_owned()),
+        ("controller_namespace", of_pod("POD_NAMESPACE")),
+        ("controller_pod", of_pod("POD_NAME")),
+    ]
+}
+
+fn export(flags: &FlagSet) -> Result<RequestExport, UsageError> {
+    let excluded = flags.text("exclude-socket-metrics").split(',').map(str::trim);
+    Ok(RequestExport {
+        measured: RequestMetrics {
+            enabled: flags.is_on("enable-metrics"),
+            per_host: flags.is_on("metrics-per-host"),
+            undefined_hosts: flags.is_on("metrics-per-undefined-host"),
+            time_buckets: flags.read("time-buckets", buckets)?,
+            length_buckets: flags.read("length-buckets", buckets)?,
+            size_buckets: flags.read("size-buckets", buckets)?,
+        },
+        status_classes: flags.is_on("report-status-classes"),
+        excluded: excluded.map(|name| name.trim_start_matches("nginx_ingress_controller_").to_owned()).collect(),
+    })
+}
+
+/// Upper bounds of buckets: numbers from 0, each larger than the one before.
+fn buckets(text: &str) -> Result<Arc<[f64]>, String> {
+    const MOST: usize = 100;
+    let bounds = text.split(',').map(|bound| bound.trim().parse::<f64>().map_err(|error| error.to_string()));
+    let bounds: Vec<f64> = bounds.collect::<Result<_, _>>()?;
+    let ascending =
+        bounds.is_sorted_by(|one, next| one < next) && bounds.iter().all(|bound| (0.0..1e15).contains(bound));
+    if !ascending || bounds.len() > MOST {
+        return Err(format!("give at most {MOST} numbers from 0, each larger than the one before"));
+    }
+    Ok(bounds.into())
 }
 
 fn dns(flags: &FlagSet) -> Result<DnsConfig, UsageError> {

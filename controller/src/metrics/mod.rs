@@ -1,6 +1,7 @@
 //! Prometheus text: names of ingress-nginx where the meaning is the same, `portcullis_` for the rest.
 
 mod process;
+mod requests;
 mod traffic;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet,
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+pub use requests::RequestExport;
 pub use traffic::Traffic;
 
 use crate::status::{Latest, Phase, Status};
@@ -29,15 +31,22 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics of the loop, the process and the data plane; `controller_class` is a label of those that ingress-nginx has.
+    /// Metrics of the loop, the process and the data plane; `labels` are those of all that ingress-nginx has, too.
     #[must_use]
-    pub fn new(status: Arc<Status>, traffic: &Arc<Traffic>, controller_class: &str) -> Self {
-        let labels = [("controller_class".into(), controller_class.to_owned().into())];
+    pub fn new(
+        status: Arc<Status>,
+        traffic: &Arc<Traffic>,
+        labels: &[(&'static str, String)],
+        export: RequestExport,
+    ) -> Self {
+        let labels = labels.iter().map(|(name, value)| ((*name).into(), value.clone().into()));
         let mut registry = Registry::default();
-        let controller = registry.sub_registry_with_labels(labels.into_iter());
+        let controller = registry.sub_registry_with_labels(labels);
         controller.register_collector(Box::new(ControllerMetrics { status: status.clone() }));
         controller.register_collector(Box::new(process::AsNginx));
         controller.register_collector(Box::new(traffic::AsNginx(traffic.clone())));
+        let by_ingress = requests::ByIngress { traffic: traffic.clone(), status: status.clone(), export };
+        controller.register_collector(Box::new(by_ingress));
         registry.register_collector(Box::new(LoopMetrics { status }));
         registry.register_collector(Box::new(process::OwnNames));
         registry.register_collector(Box::new(traffic::OwnNames(traffic.clone())));
@@ -207,7 +216,8 @@ mod tests {
     fn the_text_has_the_names_that_dashboards_ask_for() {
         let status = Arc::new(Status::default());
         status.update(|latest| latest.builds = 3);
-        let text = Metrics::new(status, &Arc::default(), "k8s.io/ingress-nginx").text().unwrap();
+        let labels = [("controller_class", "k8s.io/ingress-nginx".to_owned())];
+        let text = Metrics::new(status, &Arc::default(), &labels, RequestExport::default()).text().unwrap();
         for line in [
             "nginx_ingress_controller_config_last_reload_successful{controller_class=\"k8s.io/ingress-nginx\"} 1.0",
             "nginx_ingress_controller_success{controller_class=\"k8s.io/ingress-nginx\"} 3.0",

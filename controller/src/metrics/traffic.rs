@@ -1,9 +1,10 @@
 //! What the workers of the data plane count.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use portcullis_proxy::metrics::Totals;
+use portcullis_proxy::metrics::{RequestLabels, RequestTotals, Totals};
 use portcullis_proxy::server::RunningServer;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -22,6 +23,11 @@ impl Traffic {
         if self.server.set(server).is_err() {
             tracing::debug!("there is a server already, its counts stay");
         }
+    }
+
+    /// What was counted by Ingress; see [`RunningServer::request_metrics`].
+    pub(super) fn by_ingress(&self, wanted: impl Fn(&RequestLabels) -> bool) -> BTreeMap<RequestLabels, RequestTotals> {
+        self.server.get().map(|server| server.request_metrics(wanted)).unwrap_or_default()
     }
 
     fn totals(&self) -> Option<Totals> {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
-use portcullis_model::{Known, Reason, Variable};
+use portcullis_model::{HostAlias, Known, Reason, Variable};
 use tokio::time::Instant;
 
-use super::decide::Destination;
+use super::decide::{Decision, Destination};
+use super::head::{Reading, RequestHead};
 use super::variables::{Variables, push_display, push_field, push_some};
 use crate::access_log::{Captured, LogFormat, Stage, TimeForm, Value, push_seconds};
 use crate::body::BodySource;
+use crate::metrics::{Finished, UpstreamTimes, method_label};
 use crate::server::ClientConnection;
-use crate::table::CompiledRoute;
+use crate::table::{CompiledRoute, HostChoice};
 use crate::upstream::{Attempt, Upstream};
 
 /// One request under way. Dropping it ends it: with 499 where no response was begun.
@@ -29,6 +31,8 @@ pub(crate) struct Exchange {
     body_sent: u64,
     status: Option<StatusCode>,
     reason: Option<Reason>,
+    method: &'static str,
+    place: Place,
     /// `X-Request-ID`.
     pub(super) request_id: Option<HeaderValue>,
     /// The route.
@@ -41,6 +45,19 @@ pub(crate) struct Exchange {
     pub(super) body: Option<Rc<BodySource>>,
     /// Tries at upstreams.
     pub(super) attempts: Vec<Attempt>,
+}
+
+/// Under which host a request is counted.
+#[derive(Debug)]
+enum Place {
+    /// Under none: it is not counted by Ingress.
+    Nowhere,
+    /// Hosts are not told apart.
+    AnyHost,
+    /// That of its rule.
+    HostOfRule,
+    /// The one that the client asked for.
+    Asked(String),
 }
 
 /// Logged where the client went away before there was a status (nginx).
@@ -61,6 +78,8 @@ impl Exchange {
             body_sent: 0,
             status: None,
             reason: None,
+            method: "",
+            place: Place::Nowhere,
             request_id: None,
             route: None,
             to: None,
@@ -83,6 +102,22 @@ impl Exchange {
         }
     }
 
+    /// Writes down under which host the request is counted, if at all.
+    pub(super) fn note_place(&mut self, decision: &Decision<'_>, head: &RequestHead<'_>, reading: &Reading<'_>) {
+        let Some(counts) = self.connection.worker().requests() else { return };
+        self.method = method_label(head.method);
+        let config = counts.config();
+        let asked = || Place::Asked(reading.authority.as_ref().map_or_else(String::new, |host| host.host().to_owned()));
+        self.place = match (decision.host.choice, decision.host.alias.map(|alias| &alias.name)) {
+            _ if !decision.of_path => Place::Nowhere,
+            _ if !config.per_host => Place::AnyHost,
+            (HostChoice::Exact, _) if decision.route.is_some() => Place::HostOfRule,
+            (HostChoice::Exact, _) | (HostChoice::Alias, Some(HostAlias::Exact(_))) => asked(),
+            _ if config.undefined_hosts => asked(),
+            _ => Place::Nowhere,
+        };
+    }
+
     /// This request is not logged.
     pub(super) fn keep_silent(&mut self) {
         self.format = None;
@@ -96,9 +131,9 @@ impl Exchange {
     /// The response head goes out. `upstream` are the fields as the upstream sent them.
     pub(super) fn note_response(&mut self, status: StatusCode, sent: &HeaderMap) {
         self.status = Some(status);
-        let Some(format) = &self.format else { return };
         let fields = sent.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
         self.head_sent = fields.sum();
+        let Some(format) = &self.format else { return };
         if format.needs_response_headers() {
             // Fields that are hidden from clients are hidden from the log, too.
             format.capture(Stage::Response, &mut self.from_response, |variable, out| match variable {
@@ -200,6 +235,40 @@ impl Exchange {
         })
     }
 
+    /// Adds the request to the counts of its Ingress.
+    fn count(&self, status: u16, now: Instant) {
+        let Some(counts) = self.connection.worker().requests() else { return };
+        let source = self.route.as_ref().map(|route| &route.route.source);
+        let host = match &self.place {
+            Place::Nowhere => return,
+            Place::AnyHost => "",
+            Place::HostOfRule => source.map_or("", |source| &source.host),
+            Place::Asked(host) => host,
+        };
+        let of_route = self.route.as_ref().and_then(|route| route.upstream.as_ref());
+        let canary = self.upstream().filter(|_| self.to == Some(Destination::Canary));
+        let upstream = match self.attempts.as_slice() {
+            [Attempt { connected, head, over, .. }] => {
+                Some(UpstreamTimes { connect: *connected, head: *head, response: *over })
+            }
+            _ => None,
+        };
+        counts.add(&Finished {
+            namespace: source.map_or("", |source| &source.namespace),
+            ingress: source.map_or("", |source| &source.ingress),
+            service: of_route.map_or("", |upstream| &upstream.id().service),
+            path: source.map_or("/", |source| &source.path),
+            host,
+            canary: canary.map_or("", |canary| canary.name()),
+            method: self.method,
+            status,
+            request: now.duration_since(self.began),
+            upstream,
+            received: self.head_octets as u64 + self.body.as_ref().map_or(0, |body| body.octets()),
+            sent: self.head_sent as u64 + self.body_sent,
+        });
+    }
+
     fn end_last_attempt(&mut self, now: Instant) {
         if let Some(last) = self.attempts.last_mut()
             && last.over.is_none()
@@ -229,6 +298,7 @@ impl Drop for Exchange {
         let connection = Rc::clone(&self.connection);
         let worker = connection.worker();
         worker.counters().request(status, self.reason);
+        self.count(status, now);
         if let Some(format) = &self.format {
             let mut from_request = std::mem::take(&mut self.from_request);
             worker.lines().add(|line| {

@@ -142,6 +142,7 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     let patterns = &mut worker.patterns();
     let decision = Decider { head: &head, reading: &reading, patterns, draw: &mut draw }.decide(table);
     exchange.route = decision.route.map(Arc::clone);
+    exchange.note_place(&decision, &head, &reading);
     if is_silent(&decision, settings) {
         exchange.keep_silent();
     }

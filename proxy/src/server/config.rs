@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::metrics::RequestMetrics;
+
 /// Addresses, workers and time limits of a server.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
     /// Where HTTP in the clear is served. Port 0 takes a free one.
     pub http: Vec<SocketAddr>,
@@ -18,6 +20,8 @@ pub struct ServerConfig {
     pub connections: NonZeroUsize,
     /// Requests per client connection, default 1000 (nginx: `keep-alive-requests`).
     pub requests_per_connection: u64,
+    /// What is measured of requests by Ingress.
+    pub request_metrics: RequestMetrics,
     /// Limits towards clients.
     pub client: ClientTimeouts,
     /// Limits towards upstreams.
@@ -34,6 +38,7 @@ impl ServerConfig {
             workers,
             connections: NonZeroUsize::MIN.saturating_add(16_383),
             requests_per_connection: 1000,
+            request_metrics: RequestMetrics::default(),
             client: ClientTimeouts::default(),
             upstream: UpstreamTimeouts::default(),
         }

@@ -1,5 +1,6 @@
 //! Starting and ending a server.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -20,7 +21,7 @@ use super::listener::{self, BindError, bind_all};
 use super::tls::{self, Acceptor};
 use super::worker::Worker;
 use crate::access_log::Writer;
-use crate::metrics::{Counters, Totals};
+use crate::metrics::{self, Counters, RequestLabels, RequestTotals, Totals};
 use crate::table::TableReader;
 
 /// Binds all sockets of all workers and starts their threads, which wait.
@@ -138,6 +139,11 @@ impl RunningServer {
     #[must_use]
     pub fn metrics(&self) -> Totals {
         Totals::sum(self.counters.iter())
+    }
+
+    /// What all workers counted so far by Ingress. Counts whose labels are not `wanted` any more are forgotten.
+    pub fn request_metrics(&self, wanted: impl Fn(&RequestLabels) -> bool) -> BTreeMap<RequestLabels, RequestTotals> {
+        metrics::sum(self.counters.iter().map(|worker| &worker.by_ingress), wanted)
     }
 
     /// Stops accepting, lets requests finish, and cuts what is left after `deadline`. Called again, the new deadline counts.

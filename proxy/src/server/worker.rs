@@ -14,7 +14,7 @@ use super::config::ServerConfig;
 use super::drain::Drain;
 use super::exec;
 use crate::access_log::{Captured, Lines, LogFormat, WallClock};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, RequestCounts};
 use crate::random::Random;
 use crate::table::{RoutingTable, TableReader, WorkerTable};
 use crate::upstream::{Balancer, Connector, Pool};
@@ -32,6 +32,7 @@ pub(crate) struct Worker {
     pool: Pool,
     connector: Connector,
     counters: Arc<Counters>,
+    requests: Option<RequestCounts>,
     drain: Drain,
     config: Arc<ServerConfig>,
     connections: Cell<u64>,
@@ -49,6 +50,7 @@ impl Worker {
         upstream_tls: ClientConfig,
         counters: Arc<Counters>,
     ) -> Self {
+        let requests = &config.request_metrics;
         Self {
             table: RefCell::new(table.worker()),
             patterns: RefCell::default(),
@@ -60,6 +62,7 @@ impl Worker {
             balancer: Balancer::default(),
             pool: Pool::default(),
             connector: Connector::new(config.upstream, upstream_tls),
+            requests: requests.enabled.then(|| RequestCounts::new(requests, Arc::clone(&counters.by_ingress))),
             counters,
             drain: Drain::default(),
             config: Arc::clone(config),
@@ -127,6 +130,11 @@ impl Worker {
         &self.counters
     }
 
+    /// What is counted by Ingress; none where nothing is.
+    pub(crate) fn requests(&self) -> Option<&RequestCounts> {
+        self.requests.as_ref()
+    }
+
     /// Starts a task that may end in a panic without harm.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         exec::spawn(Arc::clone(&self.counters), task);
@@ -156,6 +164,7 @@ impl Worker {
         loop {
             tokio::time::sleep(SWEEP).await;
             self.pool.sweep(Instant::now());
+            self.requests.as_ref().inspect(|requests| requests.sweep());
             drop(self.table());
         }
     }

@@ -12,10 +12,11 @@ mod virtual_host;
 #[cfg(test)]
 mod testing;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_model::{Alias, Certificate, Settings, Snapshot};
+use portcullis_model::{Alias, Certificate, HostAction, Settings, Snapshot};
 
 use crate::upstream::Upstream;
 use certificates::CertificateIndex;
@@ -72,6 +73,16 @@ impl RoutingTable {
     #[must_use]
     pub fn health_path(&self) -> &str {
         &self.snapshot.health_path
+    }
+
+    /// Namespace and name of every Ingress that has a route.
+    #[must_use]
+    pub fn ingresses(&self) -> BTreeSet<(&str, &str)> {
+        let routes = self.snapshot.hosts.values().flat_map(|host| match &host.action {
+            HostAction::Serve { routes, .. } => routes.as_slice(),
+            HostAction::RedirectTo(_) => &[],
+        });
+        routes.map(|route| (&*route.source.namespace, &*route.source.ingress)).collect()
     }
 
     /// What the table was compiled from.
