@@ -4,6 +4,7 @@ use std::io;
 
 use http::StatusCode;
 use portcullis_model::Reason;
+use portcullis_model::policy::RetryCondition;
 
 /// One failed try to get a response, or one failed request.
 #[derive(Debug, thiserror::Error)]
@@ -66,11 +67,13 @@ impl ProxyError {
         }
     }
 
-    /// Whether another endpoint may be asked (nginx: `proxy_next_upstream error timeout`).
-    pub(crate) fn may_try_another(&self) -> bool {
+    /// Under which condition another endpoint is asked (nginx: `proxy_next_upstream`); none where that cannot help.
+    pub(crate) fn retry_condition(&self) -> Option<RetryCondition> {
         match self {
-            Self::Connect(_) | Self::ConnectTimeout | Self::Tls(_) | Self::Upstream(_) | Self::UpstreamTimeout => true,
-            Self::NoEndpoints | Self::BadUpgrade | Self::BadBody | Self::BodyTimeout | Self::Unsendable => false,
+            Self::Upstream(error) if error.is_parse() => Some(RetryCondition::InvalidHeader),
+            Self::Connect(_) | Self::Tls(_) | Self::Upstream(_) => Some(RetryCondition::Error),
+            Self::ConnectTimeout | Self::UpstreamTimeout => Some(RetryCondition::Timeout),
+            Self::NoEndpoints | Self::BadUpgrade | Self::BadBody | Self::BodyTimeout | Self::Unsendable => None,
         }
     }
 
@@ -108,19 +111,19 @@ mod tests {
     #[test]
     fn only_faults_of_upstreams_are_tried_again() {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        for (error, status, again) in [
-            (ProxyError::Connect(refused()), 502, true),
-            (ProxyError::ConnectTimeout, 504, true),
-            (ProxyError::Tls(refused()), 502, true),
-            (ProxyError::UpstreamTimeout, 504, true),
-            (ProxyError::NoEndpoints, 503, false),
-            (ProxyError::BadUpgrade, 502, false),
-            (ProxyError::BadBody, 400, false),
-            (ProxyError::BodyTimeout, 408, false),
-            (ProxyError::Unsendable, 500, false),
+        for (error, status, condition) in [
+            (ProxyError::Connect(refused()), 502, Some(RetryCondition::Error)),
+            (ProxyError::ConnectTimeout, 504, Some(RetryCondition::Timeout)),
+            (ProxyError::Tls(refused()), 502, Some(RetryCondition::Error)),
+            (ProxyError::UpstreamTimeout, 504, Some(RetryCondition::Timeout)),
+            (ProxyError::NoEndpoints, 503, None),
+            (ProxyError::BadUpgrade, 502, None),
+            (ProxyError::BadBody, 400, None),
+            (ProxyError::BodyTimeout, 408, None),
+            (ProxyError::Unsendable, 500, None),
         ] {
-            assert_eq!((error.status().as_u16(), error.may_try_another()), (status, again), "{error}");
-            assert!(error.side() == Side::Upstream || !error.may_try_another(), "{error}");
+            assert_eq!((error.status().as_u16(), error.retry_condition()), (status, condition), "{error}");
+            assert!(error.side() == Side::Upstream || condition.is_none(), "{error}");
         }
     }
 }

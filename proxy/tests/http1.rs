@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use portcullis_model::Reason;
 use support::client::Client;
 use support::origin::{Origin, read_request, refused};
-use support::{Plan, eventually};
+use support::{Plan, eventually, reading_within};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -256,9 +256,7 @@ fn a_silent_upstream_is_a_504_after_its_time() {
         }
         std::thread::sleep(Duration::from_secs(5));
     });
-    let mut plan = Plan::new(&[origin.address]);
-    plan.config.upstream.read = SHORT;
-    let site = plan.start();
+    let site = Plan::with_policy(&[origin.address], reading_within(SHORT)).start();
     let began = Instant::now();
     let response = Client::connect(site.http).get("/");
     assert_eq!((response.status, site.totals().reason(Reason::UpstreamTimeout)), (504, 1));

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use support::client::Client;
 use support::origin::{Origin, read_request};
-use support::{Plan, eventually};
+use support::{Plan, eventually, reading_within};
 
 const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
                          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -67,9 +67,8 @@ fn a_websocket_is_a_tunnel_after_the_101() {
 #[test]
 fn a_tunnel_ends_when_nothing_passes() {
     let origin = shouting();
-    let mut plan = Plan::new(&[origin.address]);
-    plan.config.upstream.read = Duration::from_millis(300);
-    let site = plan.start();
+    let policy = reading_within(Duration::from_millis(300));
+    let site = Plan::with_policy(&[origin.address], policy).start();
     let mut client = Client::connect(site.http);
     client.send(HANDSHAKE);
     assert_eq!(client.response().unwrap().status, 101);

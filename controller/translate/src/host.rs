@@ -357,6 +357,8 @@ impl RouteBuilder<'_> {
             canary: location.backend.and_then(|id| self.input.canaries.get(id)).cloned(),
             upstream: draft.upstream.clone(),
             fallback: key.and_then(|key| self.input.fallbacks.get(key)).cloned(),
+            timeouts: draft.timeouts,
+            retry: draft.retry,
             observe: draft.observe,
         }
     }
@@ -369,6 +371,8 @@ impl RouteBuilder<'_> {
                 ..Default::default()
             },
             relative_redirects: self.config.settings.relative_redirects,
+            timeouts: self.config.timeouts,
+            retry: self.config.retry,
             observe: Observe { access_log: self.config.settings.access_log.default_backend },
             closed: self.closed.cloned(),
             ..RoutePolicy::default()

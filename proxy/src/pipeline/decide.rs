@@ -142,7 +142,9 @@ impl Decider<'_> {
             canary,
             upstream: UpstreamPolicy { protocol, host: upstream_host },
             fallback: _, // The upstream of CompiledRoute::fallback.
-            observe: _,  // Decides what is logged, not what is done.
+            timeouts: _, // Of the tries, once it is decided where they go.
+            retry: _,
+            observe: _, // Decides what is logged, not what is done.
         } = &*route.route.policy;
         if closed.is_some() {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, Reason::RouteClosed);

@@ -172,7 +172,10 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     let framing = if has_body && !has_length { Framing::Chunked } else { Framing::AsReceived };
     let Parts { method, mut headers, .. } = parts;
     fields.apply(&mut headers, framing, websocket);
-    let delivery = Delivery { transport, method, uri, headers, body: None };
+    // What no Ingress answers is sent by the defaults.
+    let (timeouts, retry) =
+        route.map(|route| (route.route.policy.timeouts, route.route.policy.retry)).unwrap_or_default();
+    let delivery = Delivery { transport, method, uri, headers, timeouts, retry, body: None };
     Plan { step: Step::Send { delivery, websocket }, of_path }
 }
 

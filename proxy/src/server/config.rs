@@ -22,10 +22,8 @@ pub struct ServerConfig {
     pub requests_per_connection: u64,
     /// What is measured of requests by Ingress.
     pub request_metrics: RequestMetrics,
-    /// Limits towards clients.
+    /// Limits towards clients. Those towards upstreams are the routes'.
     pub client: ClientTimeouts,
-    /// Limits towards upstreams.
-    pub upstream: UpstreamTimeouts,
 }
 
 impl ServerConfig {
@@ -40,7 +38,6 @@ impl ServerConfig {
             requests_per_connection: 1000,
             request_metrics: RequestMetrics::default(),
             client: ClientTimeouts::default(),
-            upstream: UpstreamTimeouts::default(),
         }
     }
 }
@@ -70,23 +67,5 @@ impl Default for ClientTimeouts {
             idle: Duration::from_secs(75),
             write: Duration::from_secs(30),
         }
-    }
-}
-
-/// Time limits towards upstreams.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct UpstreamTimeouts {
-    /// For a connection, TLS included, default 5 s (nginx: `proxy-connect-timeout`).
-    pub connect: Duration,
-    /// Between two reads of a response, default 60 s (nginx: `proxy-read-timeout`); also the idle limit of tunnels.
-    pub read: Duration,
-    /// Without progress in writing a request, default 60 s (nginx: `proxy-send-timeout`).
-    pub send: Duration,
-}
-
-impl Default for UpstreamTimeouts {
-    fn default() -> Self {
-        let minute = Duration::from_secs(60);
-        Self { connect: Duration::from_secs(5), read: minute, send: minute }
     }
 }

@@ -16,7 +16,7 @@ mod running;
 mod tls;
 mod worker;
 
-pub use config::{ClientTimeouts, ServerConfig, UpstreamTimeouts};
+pub use config::{ClientTimeouts, ServerConfig};
 pub use listener::BindError;
 pub use running::{BoundServer, RunningServer, bind};
 

@@ -61,7 +61,7 @@ impl Worker {
             random: Random::new(),
             balancer: Balancer::default(),
             pool: Pool::default(),
-            connector: Connector::new(config.upstream, upstream_tls),
+            connector: Connector::new(upstream_tls),
             requests: requests.enabled.then(|| RequestCounts::new(requests, Arc::clone(&counters.by_ingress))),
             counters,
             drain: Drain::default(),

@@ -11,7 +11,7 @@ pub(crate) struct Meter {
     patience: Cell<Patience>,
     silent_since: Cell<Option<Instant>>,
     stalled_since: Cell<Option<Instant>>,
-    write_patience: Duration,
+    write_patience: Cell<Duration>,
     head_patience: Duration,
     head_began: Cell<Option<Instant>>,
     winding_down: Cell<bool>,
@@ -54,7 +54,7 @@ impl Meter {
             patience: Cell::new(patience),
             silent_since: Cell::new(None),
             stalled_since: Cell::new(None),
-            write_patience: write,
+            write_patience: Cell::new(write),
             head_patience: head,
             head_began: Cell::new(None),
             winding_down: Cell::new(false),
@@ -69,6 +69,12 @@ impl Meter {
     pub(crate) fn set_patience(&self, patience: Patience) {
         self.patience.set(patience);
         self.silent_since.set(None);
+    }
+
+    /// From now on writing may make no progress for this long, which begins anew.
+    pub(crate) fn set_write_patience(&self, write: Duration) {
+        self.write_patience.set(write);
+        self.stalled_since.set(None);
     }
 
     /// Lets the stream end as soon as it waits for a next request.
@@ -155,7 +161,7 @@ impl Meter {
 
     /// Until when writing may wait.
     pub(super) fn write_deadline(&self) -> Instant {
-        since(&self.stalled_since) + self.write_patience
+        since(&self.stalled_since) + self.write_patience.get()
     }
 
     pub(super) fn note_expired(&self, limit: Expired) {

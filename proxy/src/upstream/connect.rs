@@ -16,12 +16,10 @@ use tokio_rustls::TlsConnector;
 
 use super::connection::{Connection, Transport};
 use crate::error::ProxyError;
-use crate::server::UpstreamTimeouts;
 use crate::stream::{Meter, Patience, Timed, UpstreamStream};
 
 /// Makes connections. One per worker, so that TLS sessions are not shared behind a lock.
 pub(crate) struct Connector {
-    timeouts: UpstreamTimeouts,
     tls: TlsConnector,
     http: http1::Builder,
 }
@@ -34,13 +32,13 @@ const BUFFER: usize = 128 * 1024;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Connector {
-    pub(crate) fn new(timeouts: UpstreamTimeouts, tls: ClientConfig) -> Self {
+    pub(crate) fn new(tls: ClientConfig) -> Self {
         let mut http = http1::Builder::new();
         http.max_header_size(LARGEST_HEAD).max_buf_size(BUFFER);
-        Self { timeouts, tls: TlsConnector::from(Arc::new(tls)), http }
+        Self { tls: TlsConnector::from(Arc::new(tls)), http }
     }
 
-    /// Connects; the connection is driven by a task of its own on this worker.
+    /// Connects within `limit`, TLS included; the connection is driven by a task of its own on this worker.
     ///
     /// # Errors
     ///
@@ -49,11 +47,12 @@ impl Connector {
         &self,
         address: SocketAddr,
         transport: Transport,
+        limit: Duration,
     ) -> Result<Box<Connection>, ProxyError> {
-        let made = tokio::time::timeout(self.timeouts.connect, self.stream(address, transport));
+        let made = tokio::time::timeout(limit, self.stream(address, transport));
         let stream = made.await.map_err(|_elapsed| ProxyError::ConnectTimeout)??;
-        // Heads have no limit of their own on this side: the whole answer is under the read timeout.
-        let meter = Rc::new(Meter::new(Patience::Unlimited, self.timeouts.read, self.timeouts.send));
+        // Heads have no limit of their own on this side: each exchange brings its limits along.
+        let meter = Rc::new(Meter::new(Patience::Unlimited, limit, limit));
         let stream = TokioIo::new(Timed::new(stream, Rc::clone(&meter)));
         let (sender, driver) = self.http.handshake(stream).await.map_err(ProxyError::Upstream)?;
         let (upgraded, taker) = oneshot::channel();
@@ -65,7 +64,7 @@ impl Connector {
             }
         };
         drop(tokio::task::spawn_local(drive));
-        let connection = Connection::new(sender, meter, taker, self.timeouts.read, (address, transport));
+        let connection = Connection::new(sender, meter, taker, (address, transport));
         // Boxed, because it is handed from one to the next for every request.
         Ok(Box::new(connection))
     }

@@ -9,6 +9,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Parts, SendRequest};
 use hyper_util::rt::TokioIo;
+use portcullis_model::policy::Timeouts;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -32,6 +33,7 @@ pub(crate) struct Connection {
     sender: SendRequest<RequestBody>,
     meter: Rc<Meter>,
     upgraded: Upgraded,
+    /// Of the exchange under way.
     read_timeout: Duration,
     peer: (SocketAddr, Transport),
     opened: Instant,
@@ -55,14 +57,13 @@ impl Connection {
         sender: SendRequest<RequestBody>,
         meter: Rc<Meter>,
         upgraded: Upgraded,
-        read_timeout: Duration,
         peer: (SocketAddr, Transport),
     ) -> Self {
         Self {
             sender,
             meter,
             upgraded,
-            read_timeout,
+            read_timeout: Duration::ZERO,
             peer,
             opened: Instant::now(),
             requests: 0,
@@ -90,7 +91,7 @@ impl Connection {
         self.sender.is_ready()
     }
 
-    /// Sends a request and waits for the response head.
+    /// Sends a request and waits for the response head. The limits hold until the exchange is over, body included.
     ///
     /// # Errors
     ///
@@ -98,9 +99,12 @@ impl Connection {
     pub(super) fn exchange(
         &mut self,
         request: Request<RequestBody>,
+        timeouts: &Timeouts,
     ) -> impl Future<Output = Result<Response<Incoming>, SendError>> {
         self.requests += 1;
+        self.read_timeout = timeouts.read.duration();
         self.meter.set_patience(Patience::Gap(self.read_timeout));
+        self.meter.set_write_patience(timeouts.send.duration());
         let sending = self.sender.send_request(request);
         async { sending.await.map_err(|error| self.judge(error)) }
     }
@@ -121,7 +125,7 @@ impl Connection {
         self.meter.expired().is_some()
     }
 
-    /// How long the other side may be silent.
+    /// How long the other side may be silent in the exchange under way.
     pub(crate) fn read_timeout(&self) -> Duration {
         self.read_timeout
     }

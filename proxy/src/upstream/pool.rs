@@ -121,7 +121,6 @@ mod tests {
 
     use super::super::{Connector, UpstreamRegistry, unverified_tls};
     use super::*;
-    use crate::server::UpstreamTimeouts;
 
     /// An upstream with one endpoint that takes connections and says nothing.
     struct Silent {
@@ -139,7 +138,7 @@ mod tests {
             let upstream = registry.upstream(&id());
             registry.set_endpoints(&id(), &[Endpoint { address }]);
             std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
-            let connector = Connector::new(UpstreamTimeouts::default(), unverified_tls().unwrap());
+            let connector = Connector::new(unverified_tls().unwrap());
             Self { registry, upstream, address, connector }
         }
 
@@ -148,7 +147,8 @@ mod tests {
         }
 
         async fn connect(&self) -> Box<Connection> {
-            let connection = self.connector.connect(self.address, Transport::Plain).await.unwrap();
+            let limit = Duration::from_secs(5);
+            let connection = self.connector.connect(self.address, Transport::Plain, limit).await.unwrap();
             while !connection.is_ready() {
                 tokio::task::yield_now().await;
             }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
+use portcullis_model::policy::{FailedTry, Retry, RetryCondition, Timeouts};
 use tokio::time::Instant;
 
 use super::Upstream;
 use super::connection::{Connection, SendError, Transport};
 use super::pool::Wanted;
 use crate::body::{BodySource, RequestBody};
-use crate::error::ProxyError;
+use crate::error::{ProxyError, Side};
 use crate::server::Worker;
 
 /// A request ready to be sent, to whichever endpoint.
@@ -25,6 +26,10 @@ pub(crate) struct Delivery {
     pub(crate) uri: Uri,
     /// All fields, `Host` and framing included.
     pub(crate) headers: HeaderMap,
+    /// Time limits of each try.
+    pub(crate) timeouts: Timeouts,
+    /// When it is tried again.
+    pub(crate) retry: Retry,
     /// The body, if there is one.
     pub(crate) body: Option<Rc<BodySource>>,
 }
@@ -56,10 +61,9 @@ pub(crate) struct Sent {
     pub(crate) connection: Box<Connection>,
 }
 
-/// Tries per request (nginx: `proxy_next_upstream_tries` of ingress-nginx). One endpoint may get several.
-const TRIES: usize = 3;
-
-/// Sends a request, to another endpoint when one fails (nginx: `proxy_next_upstream error timeout`).
+/// Sends a request, to another endpoint when one fails as the route says (nginx: `proxy_next_upstream`).
+///
+/// A response whose status counts as a failure is dropped for another try; that of the last try is passed on.
 ///
 /// # Errors
 ///
@@ -73,50 +77,102 @@ pub(crate) async fn send(
     let mut tries = 0;
     let mut again: Option<SocketAddr> = None;
     loop {
-        let address = match again.take() {
-            Some(address) => address,
+        let (address, pooled) = match again.take() {
+            Some(address) => (address, None),
             None => {
                 tries += 1;
-                pick(worker, upstream, log).ok_or(ProxyError::NoEndpoints)?
+                let address = pick(worker, upstream, log).ok_or(ProxyError::NoEndpoints)?;
+                (address, pooled(worker, delivery, address))
             }
         };
-        let pooled = if tries == 1 && log.is_empty() { pooled(worker, delivery, address) } else { None };
         let was_pooled = pooled.is_some();
-        let failure = match attempt(worker, delivery, address, pooled, log).await {
-            Ok(sent) => return Ok(sent),
-            Err(failure) => failure,
+        again = match attempt(worker, delivery, address, pooled, log).await {
+            Ok(sent) if !delivery.refuses(&sent, tries, upstream, log) => return Ok(sent),
+            Ok(sent) => {
+                // With its body unread the connection is of no use any more.
+                drop(sent);
+                note_over(log);
+                None
+            }
+            Err(failure) => {
+                let failure = delivery.blame(failure);
+                if failure.error.side() == Side::Upstream {
+                    worker.counters().upstream_failures.add(1);
+                }
+                note_failure(log, &failure.error);
+                // The endpoint closed the connection while it was idle: that is no verdict on the endpoint, and no try.
+                let was_stale = was_pooled && failure.silent;
+                let counted = if was_stale { tries - 1 } else { tries };
+                let was_lost = was_stale && failure.unsent && delivery.has_whole_body();
+                if !was_lost && !delivery.may_repeat(&failure, counted, upstream, log) {
+                    return Err(failure.error);
+                }
+                was_stale.then_some(address)
+            }
         };
-        let owed = delivery.body.as_ref().is_some_and(|body| body.is_waiting());
-        if owed && matches!(failure.error, ProxyError::UpstreamTimeout) {
-            // The upstream was silent because it has not got the request yet: that is the client's delay.
-            note_failure(log, &ProxyError::BodyTimeout);
-            return Err(ProxyError::BodyTimeout);
-        }
-        worker.counters().upstream_failures.add(1);
-        note_failure(log, &failure.error);
-        if let Some(fault) = delivery.body.as_ref().and_then(|body| body.fault()) {
-            return Err(fault);
-        }
-        if !delivery.may_repeat(&failure) {
-            return Err(failure.error);
-        }
-        if was_pooled && failure.silent {
-            // The endpoint closed the connection while it was idle: that is no verdict on the endpoint.
-            again = Some(address);
-        } else if tries >= TRIES {
-            return Err(failure.error);
-        }
+        delivery.take_body_back();
     }
 }
 
 impl Delivery {
-    /// Whether the request may be sent once more after `failure`.
-    ///
-    /// What may change something when done twice is not repeated once it was sent (nginx: no `non_idempotent`).
-    fn may_repeat(&self, failure: &Failure) -> bool {
-        let repeatable = is_idempotent(&self.method);
-        let whole = self.body.as_ref().is_none_or(|body| body.can_replay());
-        failure.error.may_try_another() && whole && (failure.unsent || repeatable)
+    /// Whether a response is to be dropped for that of another try, because of its status.
+    fn refuses(&self, sent: &Sent, tries: usize, upstream: &Upstream, log: &[Attempt]) -> bool {
+        let condition = RetryCondition::of_status(sent.response.status().as_u16());
+        condition.is_some_and(|condition| self.may_follow(condition, false, tries, upstream, log))
+    }
+
+    /// Whether the request may be sent once more after a try that gave no response.
+    fn may_repeat(&self, failure: &Failure, tries: usize, upstream: &Upstream, log: &[Attempt]) -> bool {
+        let condition = failure.error.retry_condition();
+        condition.is_some_and(|condition| self.may_follow(condition, failure.unsent, tries, upstream, log))
+    }
+
+    fn may_follow(
+        &self,
+        condition: RetryCondition,
+        unsent: bool,
+        tries: usize,
+        upstream: &Upstream,
+        log: &[Attempt],
+    ) -> bool {
+        let failed = FailedTry {
+            condition,
+            may_do_twice: !unsent && !is_idempotent(&self.method),
+            tries,
+            endpoints: upstream.with_endpoints(<[_]>::len),
+            elapsed: log.first().map_or(Duration::ZERO, |first| first.began.elapsed()),
+        };
+        self.retry.may_repeat(&failed) && self.has_whole_body()
+    }
+
+    /// The failure by what it comes from: an upstream that waits in vain for the client is not at fault.
+    fn blame(&self, failure: Failure) -> Failure {
+        let Some(body) = &self.body else { return failure };
+        let owed = body.is_waiting() && matches!(failure.error, ProxyError::UpstreamTimeout);
+        let fault = if owed { Some(ProxyError::BodyTimeout) } else { body.fault() };
+        match fault {
+            Some(error) => Failure { error, ..failure },
+            None => failure,
+        }
+    }
+
+    /// Whether all of the body could be sent once more.
+    fn has_whole_body(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.can_replay())
+    }
+
+    /// Keeps the try before, whose connection may still be under way, from taking more of the body, which the next needs.
+    fn take_body_back(&self) {
+        if let Some(body) = &self.body {
+            drop(body.attempt());
+        }
+    }
+
+    /// Whether a connection will do that the endpoint may be about to close, since the request can be sent again then.
+    fn may_meet_closing(&self) -> bool {
+        let conditions = self.retry.conditions;
+        conditions.contains(RetryCondition::Error)
+            && (is_idempotent(&self.method) || conditions.contains(RetryCondition::NonIdempotent))
     }
 
     fn request(&self) -> Request<RequestBody> {
@@ -149,7 +205,7 @@ fn pick(worker: &Worker, upstream: &Upstream, log: &[Attempt]) -> Option<SocketA
 }
 
 fn pooled(worker: &Worker, delivery: &Delivery, address: SocketAddr) -> Option<Box<Connection>> {
-    let wanted = if is_idempotent(&delivery.method) { Wanted::Any } else { Wanted::Fresh };
+    let wanted = if delivery.may_meet_closing() { Wanted::Any } else { Wanted::Fresh };
     worker.pool().take((address, delivery.transport), wanted)
 }
 
@@ -165,10 +221,10 @@ async fn attempt(
     log.push(Attempt { address, status: 0, began, connected, head: None, over: None, octets: 0 });
     let mut connection = match pooled {
         Some(connection) => connection,
-        None => connect(worker, address, delivery.transport, log).await?,
+        None => connect(worker, delivery, address, log).await?,
     };
     let before = connection.received();
-    match connection.exchange(delivery.request()).await {
+    match connection.exchange(delivery.request(), &delivery.timeouts).await {
         Ok(response) => {
             if let Some(attempt) = log.last_mut() {
                 attempt.status = response.status().as_u16();
@@ -185,11 +241,12 @@ async fn attempt(
 
 async fn connect(
     worker: &Worker,
+    delivery: &Delivery,
     address: SocketAddr,
-    transport: Transport,
     log: &mut [Attempt],
 ) -> Result<Box<Connection>, Failure> {
-    let connecting = Box::pin(worker.connector().connect(address, transport));
+    let connecting =
+        Box::pin(worker.connector().connect(address, delivery.transport, delivery.timeouts.connect.duration()));
     let connection = connecting.await.map_err(|error| Failure { error, unsent: true, silent: false })?;
     worker.counters().upstream_connections.add(1);
     if let Some(attempt) = log.last_mut() {
@@ -201,6 +258,12 @@ async fn connect(
 fn note_failure(log: &mut [Attempt], error: &ProxyError) {
     if let Some(attempt) = log.last_mut() {
         attempt.status = error.status().as_u16();
+    }
+    note_over(log);
+}
+
+fn note_over(log: &mut [Attempt]) {
+    if let Some(attempt) = log.last_mut() {
         attempt.over = Some(attempt.began.elapsed());
     }
 }

@@ -179,6 +179,13 @@ pub(crate) fn over_tls() -> RoutePolicy {
     policy
 }
 
+/// With this `proxy-read-timeout`.
+pub(crate) fn reading_within(read: Duration) -> RoutePolicy {
+    let mut policy = RoutePolicy::default();
+    policy.timeouts.read = read.into();
+    policy
+}
+
 /// A self-signed certificate for these names.
 pub(crate) fn certificate(names: &[&str]) -> Arc<Certificate> {
     let (chain, key) = self_signed(names);

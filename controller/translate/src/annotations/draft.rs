@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_model::policy::{
-    CanaryHeader, CanaryHeaderName, Closed, HttpsRedirect, Observe, Redirect, UpstreamPolicy,
+    CanaryHeader, CanaryHeaderName, Closed, HttpsRedirect, Observe, Redirect, Retry, Timeouts, UpstreamPolicy,
 };
 use portcullis_model::{HostAlias, Template};
 
@@ -45,6 +45,10 @@ pub struct Draft {
     pub default_backend: Option<Arc<str>>,
     /// `service-upstream`.
     pub service_upstream: bool,
+    /// `proxy-connect-timeout`, `proxy-send-timeout`, `proxy-read-timeout`.
+    pub timeouts: Timeouts,
+    /// `proxy-next-upstream` and its family.
+    pub retry: Retry,
     /// `enable-access-log`.
     pub observe: Observe,
 }
@@ -83,6 +87,8 @@ impl Draft {
             upstream: UpstreamPolicy::default(),
             default_backend: None,
             service_upstream: config.service_upstream,
+            timeouts: config.timeouts,
+            retry: config.retry,
             observe: Observe::default(),
         }
     }

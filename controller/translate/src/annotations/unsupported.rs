@@ -231,7 +231,6 @@ mod tests {
             ("enable-modsecurity", "false"),
             ("enable-opentelemetry", "F"),
             ("enable-cors", "false"),
-            ("proxy-read-timeout", "60"),
             ("proxy-body-size", "1024k"),
             ("proxy-request-buffering", "on"),
             ("proxy-request-buffering", "off"),
@@ -239,7 +238,6 @@ mod tests {
             ("ssl-passthrough", "0"),
             ("http2-push-preload", "false"),
             ("enable-global-auth", "true"),
-            ("proxy-next-upstream", "error timeout"),
         ] {
             let got = read(&[(key, value)]);
             assert_eq!((got.codes(), got.outcome()), (vec![], Outcome::Served), "{key} {value}");
@@ -251,7 +249,6 @@ mod tests {
         for (key, value) in [
             ("enable-cors", "true"),
             ("affinity", "cookie"),
-            ("proxy-read-timeout", "3600"),
             ("proxy-body-size", "8m"),
             ("custom-http-errors", "404,503"),
             ("mirror-target", "https://x.example$request_uri"),
@@ -282,7 +279,6 @@ mod tests {
             ("client-body-buffer-size", "8x", Outcome::TakenOut("client-body-buffer-size")),
             ("custom-http-errors", "200", Outcome::TakenOut("custom-http-errors")),
             ("custom-headers", "a;b", Outcome::Served),
-            ("proxy-read-timeout", "30s", Outcome::Served),
             ("affinity", "ip", Outcome::Served),
             ("limit-rps", "", Outcome::Closed("limit-rps")),
             ("auth-url", "", Outcome::Closed("auth-url")),

@@ -10,7 +10,7 @@ mod written;
 use std::collections::BTreeMap;
 
 use portcullis_model::Settings;
-use portcullis_model::policy::{Closed, HttpsRedirect};
+use portcullis_model::policy::{Closed, HttpsRedirect, Retry, Timeouts};
 
 use crate::annotations::{Risk, Support, nearest, snippet, value};
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
@@ -32,6 +32,12 @@ pub struct Config {
     pub force_ssl_redirect: bool,
     /// Default of `service-upstream`.
     pub service_upstream: bool,
+    /// Defaults of `proxy-connect-timeout`, `proxy-send-timeout`, `proxy-read-timeout`.
+    pub timeouts: Timeouts,
+    /// Defaults of `proxy-next-upstream` and its family, with `retry-non-idempotent` in it.
+    pub retry: Retry,
+    /// `retry-non-idempotent`, default off.
+    pub retry_non_idempotent: bool,
     /// `no-tls-redirect-locations`, default `/.well-known/acme-challenge`: rule paths that begin so are never redirected to HTTPS.
     pub no_tls_redirect_locations: Vec<String>,
     /// A protecting key that is set and not supported yet: every route of every Ingress is closed.

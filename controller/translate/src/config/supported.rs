@@ -3,11 +3,11 @@
 use http::HeaderName;
 use portcullis_model::{RedirectCode, Template};
 
-use super::key::{Action, ConfigKey, Entry, Problem};
+use super::key::{Action, ConfigKey, Entry, Problem, integer};
 use super::process;
 use super::written::Written;
 use crate::annotations::value::{self, Fault, network};
-use crate::annotations::{Risk, Support};
+use crate::annotations::{Risk, Support, retry, timeouts};
 
 #[rustfmt::skip]
 pub(super) static KEYS: &[Entry] = &[
@@ -57,6 +57,13 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Upstreams and annotations
     flag("service-upstream", "false", "Default of the annotation.", |w, on| w.service_upstream = on),
+    entry("proxy-connect-timeout", timeouts::SECONDS, "5", "Default of the annotation.", |w, text| { w.timeouts.connect = timeouts::connect(integer(text)?)?; Ok(()) }),
+    entry("proxy-send-timeout", timeouts::SECONDS, "60", "Default of the annotation.", |w, text| { w.timeouts.send = timeouts::at_least_one_second(integer(text)?)?; Ok(()) }),
+    entry("proxy-read-timeout", timeouts::SECONDS, "60", "Default of the annotation.", |w, text| { w.timeouts.read = timeouts::at_least_one_second(integer(text)?)?; Ok(()) }),
+    entry("proxy-next-upstream", "conditions, divided by spaces", "error timeout", "Default of the annotation.", |w, text| { w.retry.conditions = retry::conditions(text)?; Ok(()) }),
+    entry("proxy-next-upstream-timeout", retry::TIME_VALUE, "0", "Default of the annotation.", |w, text| { w.retry.within = retry::time(integer(text)?)?; Ok(()) }),
+    entry("proxy-next-upstream-tries", retry::TRIES_VALUE, "3", "Default of the annotation.", |w, text| { w.retry.tries = retry::tries(integer(text)?)?; Ok(()) }),
+    flag("retry-non-idempotent", "false", "Adds `non_idempotent` to `proxy-next-upstream` of every path, unless that is `off`.", |w, on| w.retry_non_idempotent = on),
     entry("annotations-risk-level", "`Low`, `Medium`, `High` or `Critical`", "High", "The highest risk of annotations that is accepted; an Ingress with a riskier one is refused.", risk_level),
     entry("annotation-value-word-blocklist", "words, divided by commas", "", "An Ingress with one of them in an annotation is refused.", |w, text| { w.word_blocklist = owned(text); Ok(()) }),
     flag("allow-snippet-annotations", "false", "Snippets are never executed. If on, an Ingress with a snippet is refused; if off and `annotations-risk-level` is `Critical`, it is served without.", |w, on| w.allow_snippets = on),

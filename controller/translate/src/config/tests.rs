@@ -80,6 +80,13 @@ fn every_supported_key_has_an_effect() {
         ("disable-http-access-log", "true"),
         ("enable-access-log-for-default-backend", "true"),
         ("service-upstream", "true"),
+        ("proxy-connect-timeout", "1"),
+        ("proxy-send-timeout", "0x10"),
+        ("proxy-read-timeout", "3600"),
+        ("proxy-next-upstream", "off"),
+        ("proxy-next-upstream-timeout", "10"),
+        ("proxy-next-upstream-tries", "1"),
+        ("retry-non-idempotent", "true"),
         ("annotations-risk-level", "Low"),
         ("annotation-value-word-blocklist", "root"),
         ("allow-snippet-annotations", "true"),
@@ -102,6 +109,13 @@ fn bad_values_leave_the_default_and_are_told() {
         ("log-format-upstream", "$nope"),
         ("log-format-upstream", ""),
         ("proxy-read-timeout", "soon"),
+        ("proxy-read-timeout", "0"),
+        ("proxy-connect-timeout", "50k"),
+        ("proxy-send-timeout", "-1"),
+        ("proxy-next-upstream", "http_999"),
+        ("proxy-next-upstream", ""),
+        ("proxy-next-upstream-timeout", "-1"),
+        ("proxy-next-upstream-tries", "few"),
         ("use-gzip", "perhaps"),
         ("keep-alive", "many"),
     ] {
@@ -198,7 +212,7 @@ fn what_protects_closes_everything() {
 #[test]
 fn keys_without_effect_are_told_by_what_they_are() {
     for (key, value, want) in [
-        ("proxy-read-timeout", "120", "not-yet-supported"),
+        ("client-body-timeout", "120", "not-yet-supported"),
         ("use-gzip", "true", "not-yet-supported"),
         ("keep-alive", "0x10", "not-yet-supported"),
         ("reuse-port", "false", "no-effect"),

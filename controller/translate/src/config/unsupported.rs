@@ -60,9 +60,6 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Upstreams
     later("proxy-body-size", "a size", "1m", "Default of the annotation."),
-    later_number("proxy-connect-timeout", "seconds", "5", "Default of the annotation."),
-    later_number("proxy-read-timeout", "seconds", "60", "Default of the annotation."),
-    later_number("proxy-send-timeout", "seconds", "60", "Default of the annotation."),
     later("proxy-buffer-size", "a size", "4k", "Default of the annotation."),
     later_number("proxy-buffers-number", "a number of buffers", "4", "Default of the annotation."),
     nothing("proxy-busy-buffers-size", "a size", "", "Buffers are bounded here in another way."),
@@ -70,10 +67,6 @@ pub(super) static KEYS: &[Entry] = &[
     later("proxy-request-buffering", "`on` or `off`", "on", "Default of the annotation."),
     nothing("proxy-max-temp-file-size", "a size", "1024m", "Nothing is kept on disk here."),
     later("proxy-http-version", "`1.0` or `1.1`", "1.1", "Default of the annotation."),
-    later("proxy-next-upstream", "conditions, divided by spaces", "error timeout", "Default of the annotation."),
-    later_number("proxy-next-upstream-timeout", "seconds", "0", "Default of the annotation."),
-    later_number("proxy-next-upstream-tries", "a number of tries", "3", "Default of the annotation."),
-    later_flag("retry-non-idempotent", "false", "Tries other endpoints for POST, LOCK and PATCH, too."),
     later("proxy-cookie-domain", "`off`, or a domain and its replacement", "off", "Default of the annotation."),
     later("proxy-cookie-path", "`off`, or a path and its replacement", "off", "Default of the annotation."),
     later("proxy-redirect-from", "`off`, `default` or the start of a URL", "off", "Default of the annotation."),

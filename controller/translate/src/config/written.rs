@@ -1,9 +1,10 @@
 //! The values of the ConfigMap before they are put together.
 
-use portcullis_model::policy::HttpsRedirect;
+use portcullis_model::policy::{HttpsRedirect, Retry, Timeouts};
 use portcullis_model::{Hsts, LogEscape, Settings};
 
 use super::Config;
+use crate::annotations::retry::with_non_idempotent;
 use crate::annotations::{Risk, https_redirect_mode};
 
 /// What was written, key by key where several keys make one setting.
@@ -24,6 +25,9 @@ pub(super) struct Written {
     pub(super) disable_http_access_log: bool,
     pub(super) log_escape_json: bool,
     pub(super) service_upstream: bool,
+    pub(super) timeouts: Timeouts,
+    pub(super) retry: Retry,
+    pub(super) retry_non_idempotent: bool,
     pub(super) no_tls_redirect_locations: Vec<String>,
     pub(super) risk_level: Risk,
     pub(super) word_blocklist: Vec<String>,
@@ -49,6 +53,9 @@ impl Default for Written {
             disable_http_access_log: false,
             log_escape_json: false,
             service_upstream: false,
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            retry_non_idempotent: false,
             no_tls_redirect_locations: vec!["/.well-known/acme-challenge".to_owned()],
             risk_level: Risk::High,
             word_blocklist: Vec::new(),
@@ -78,6 +85,12 @@ impl Written {
             ssl_redirect: self.ssl_redirect,
             force_ssl_redirect: self.force_ssl_redirect,
             service_upstream: self.service_upstream,
+            timeouts: self.timeouts,
+            retry: Retry {
+                conditions: with_non_idempotent(self.retry.conditions, self.retry_non_idempotent),
+                ..self.retry
+            },
+            retry_non_idempotent: self.retry_non_idempotent,
             no_tls_redirect_locations: self.no_tls_redirect_locations,
             closed: None,
             risk_level: self.risk_level,

@@ -5,7 +5,9 @@ mod closed;
 mod https_redirect;
 mod observe;
 mod redirect;
+mod retry;
 mod rewrite;
+mod timeouts;
 mod upstream;
 
 use serde::Serialize;
@@ -15,7 +17,9 @@ pub use closed::Closed;
 pub use https_redirect::{HttpsRedirect, HttpsRedirectMode};
 pub use observe::Observe;
 pub use redirect::{Location, Redirect};
+pub use retry::{FailedTry, Retry, RetryCondition, RetryConditions};
 pub use rewrite::Rewrite;
+pub use timeouts::{Limit, Timeouts};
 pub use upstream::UpstreamPolicy;
 
 use crate::ClusterId;
@@ -45,6 +49,12 @@ pub struct RoutePolicy {
     /// `default-backend`: takes all requests while the backend has no endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<ClusterId>,
+    /// `proxy-connect-timeout`, `proxy-send-timeout`, `proxy-read-timeout`.
+    #[serde(skip_serializing_if = "Timeouts::is_default")]
+    pub timeouts: Timeouts,
+    /// `proxy-next-upstream` and its family.
+    #[serde(skip_serializing_if = "Retry::is_default")]
+    pub retry: Retry,
     /// `enable-access-log`.
     pub observe: Observe,
 }

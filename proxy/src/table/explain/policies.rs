@@ -1,7 +1,7 @@
 //! What is asked of a request after its lookup, in the order of the pipeline.
 
 use http::HeaderMap;
-use portcullis_model::policy::{Canary, HttpsRedirect, HttpsRedirectMode, UpstreamPolicy};
+use portcullis_model::policy::{Canary, HttpsRedirect, HttpsRedirectMode, Retry, Timeouts, UpstreamPolicy};
 use portcullis_model::{PatternCache, Reason, RoutePolicy};
 use serde::Serialize;
 
@@ -142,6 +142,8 @@ impl Walk<'_> {
             canary,
             upstream,
             fallback: _, // The upstream of CompiledRoute::fallback.
+            timeouts,
+            retry,
             observe,
         } = &*route.route.policy;
         if let Some(closed) = closed {
@@ -165,6 +167,7 @@ impl Walk<'_> {
         }
         if route.upstream.is_some() || self.decisions.forward().is_some() {
             self.upstream(upstream);
+            self.tries(timeouts, retry);
         }
         if !observe.access_log {
             let detail = "no line is written".to_owned();
@@ -232,6 +235,19 @@ impl Walk<'_> {
         self.step("upstream", &[], true, detail);
     }
 
+    /// Shown where they are not the defaults.
+    fn tries(&mut self, timeouts: &Timeouts, retry: &Retry) {
+        let forwards = self.decisions.forward().is_some();
+        if !timeouts.is_default() {
+            let Timeouts { connect, send, read } = timeouts;
+            let detail = format!("connect {connect}, send {send}, read {read}");
+            self.step("proxy timeouts", &[], forwards, detail);
+        }
+        if !retry.is_default() {
+            self.step("proxy-next-upstream", &[], forwards, retries(retry));
+        }
+    }
+
     fn unmatched(&mut self) {
         let used = self.decisions.forward().is_some_and(|forward| forward.to == Destination::DefaultBackend);
         let detail = match self.table.default_backend() {
@@ -241,6 +257,17 @@ impl Walk<'_> {
         };
         self.step("default backend", &[Reason::NoHost, Reason::NoPath], used, detail);
     }
+}
+
+fn retries(retry: &Retry) -> String {
+    let Retry { conditions, tries, within } = retry;
+    let tries = match tries {
+        0 => format!("as many tries as endpoints, and at least {}", Retry::DEFAULT_TRIES),
+        1 => "1 try".to_owned(),
+        tries => format!("{tries} tries"),
+    };
+    let within = within.map_or_else(String::new, |within| format!(", none that begins later than {within}"));
+    format!("{conditions}: {tries}{within}")
 }
 
 /// What decides about a canary, with what the request says to it.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_model::policy::{
-    Canary, CanaryHeader, CanaryHeaderName, Closed, HttpsRedirectMode, Location, Observe, Redirect, Rewrite,
+    Canary, CanaryHeader, CanaryHeaderName, Closed, HttpsRedirectMode, Limit, Location, Observe, Redirect, Retry,
+    RetryConditions, Rewrite,
 };
 use portcullis_model::{
     Backend, CertificateChoice, CertificateSet, Endpoint, HostAction, PathMode, Pattern, PatternSyntax, Protocol,
@@ -365,6 +366,30 @@ fn a_whole_host_may_answer() {
     let explanation = explain(&table, &ExplainRequest::get("http://b.example/x").unwrap());
     assert_eq!(step(&explanation, "app-root"), Some((Effect::Passes, "only / goes to /app")));
     assert_eq!(explanation.routes.len(), 1);
+}
+
+#[test]
+fn time_limits_and_tries_show_where_they_are_not_the_defaults() {
+    let retries =
+        |conditions, tries, within: Option<u64>| Retry { conditions, tries, within: within.map(Limit::from_secs) };
+    let default = RetryConditions::default();
+    for (retry, want) in [
+        (Retry::default(), None),
+        (retries(RetryConditions::OFF, 1, None), Some("off: 1 try")),
+        (retries(default, 0, None), Some("error timeout: as many tries as endpoints, and at least 3")),
+        (retries(default, 5, Some(9)), Some("error timeout: 5 tries, none that begins later than 9s")),
+    ] {
+        let host = host_with("a.example", |route| {
+            policy(route).timeouts.read = Limit::from_secs(3600);
+            policy(route).retry = retry;
+        });
+        let explanation = asked_of(vec![host], "http://a.example/");
+        let limits = "connect 5s, send 60s, read 3600s";
+        assert_eq!(step(&explanation, "proxy timeouts"), Some((Effect::Applies, limits)));
+        assert_eq!(step(&explanation, "proxy-next-upstream"), want.map(|want| (Effect::Applies, want)));
+    }
+    let plain = asked_of(vec![host_with("a.example", |_| {})], "http://a.example/");
+    assert_eq!(step(&plain, "proxy timeouts"), None);
 }
 
 #[test]

@@ -101,14 +101,6 @@ pub(super) const LATER: &[Later] = &[
     Later::text("fastcgi-index", "the name of a file", "", "Index of FastCGI.").chars(Chars::Of(Charset::FILE)).risk(Medium).on_error(Reject),
     Later::text("fastcgi-params-configmap", "`name` or `namespace/name` of a ConfigMap", "", "Parameters of FastCGI.").chars(BASIC).risk(Medium).on_error(Reject),
 
-    // Timeouts and retries
-    Later::number("proxy-connect-timeout", "a number of seconds", "5", "How long a connection to the upstream may take.").config_key("proxy-connect-timeout"),
-    Later::number("proxy-send-timeout", "a number of seconds", "60", "How long the upstream may take nothing.").config_key("proxy-send-timeout"),
-    Later::number("proxy-read-timeout", "a number of seconds", "60", "How long the upstream may send nothing.").config_key("proxy-read-timeout"),
-    Later::text("proxy-next-upstream", "conditions, divided by spaces", "error timeout", "When another endpoint is tried.").parsed(|text| words(text, RETRY)).risk(Medium).config_key("proxy-next-upstream"),
-    Later::number("proxy-next-upstream-timeout", "a number of seconds", "0", "How long endpoints are tried.").config_key("proxy-next-upstream-timeout"),
-    Later::number("proxy-next-upstream-tries", "a number of tries", "3", "How many endpoints are tried.").config_key("proxy-next-upstream-tries"),
-
     // Bodies and buffers
     Later::size("proxy-body-size", "1m", "How large a request body may be.").risk(Medium).config_key("proxy-body-size"),
     Later::size("client-body-buffer-size", "8k", "How much of a request body is kept in memory.").on_error(Reject).config_key("client-body-buffer-size"),
@@ -146,21 +138,6 @@ pub(super) const LATER: &[Later] = &[
     Later::boolean("enable-modsecurity", "false", "Looks at requests with a rule engine, which only logs what it finds unless a snippet says otherwise.").scope(Ingress).config_key("enable-modsecurity"),
     Later::boolean("enable-owasp-core-rules", "false", "Rules for `enable-modsecurity`.").scope(Ingress).config_key("enable-owasp-modsecurity-crs"),
     Later::text("modsecurity-transaction-id", "nginx variables", "", "Name of a transaction of the rule engine.").chars(Chars::OfSpaced(Charset::VARIABLES)).scope(Ingress).risk(High),
-];
-
-const RETRY: &[&str] = &[
-    "error",
-    "timeout",
-    "invalid_header",
-    "http_500",
-    "http_502",
-    "http_503",
-    "http_504",
-    "http_403",
-    "http_404",
-    "http_429",
-    "non_idempotent",
-    "off",
 ];
 
 fn words(text: &str, known: &[&'static str]) -> Result<bool, Fault> {
