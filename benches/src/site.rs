@@ -43,7 +43,7 @@ fn virtual_host(host: usize, regex: bool) -> VirtualHost {
     let mode = if regex { PathMode::Regex } else { PathMode::Plain };
     let name = host_name(host).parse().expect("a host name");
     let action = HostAction::Serve { mode, routes, app_root: None };
-    VirtualHost { host: HostMatch::Exact(name), aliases: Vec::new(), tls: false, action }
+    VirtualHost { host: HostMatch::Exact(name), aliases: Vec::new(), tls: false, handshake: None, action }
 }
 
 fn route(host: usize, place: usize, path: &str, regex: bool) -> Route {

@@ -178,10 +178,11 @@ fn write_snapshot(out: &mut String, snapshot: &Snapshot, usual: &Usual) {
     }
     for (host, choice) in &snapshot.certificates.by_host {
         let source = match choice {
-            CertificateChoice::Own(certificate) => {
-                certificate.source().map_or_else(|| "unnamed".to_owned(), ToString::to_string)
-            }
             CertificateChoice::Default => "default".to_owned(),
+            own => {
+                let name = |one: &Arc<Certificate>| one.source().map_or("unnamed".to_owned(), ToString::to_string);
+                own.own().iter().map(name).collect::<Vec<_>>().join(" and ")
+            }
         };
         line(out, &format!("certificate {host} = {source}"));
     }
@@ -197,6 +198,9 @@ fn write_snapshot(out: &mut String, snapshot: &Snapshot, usual: &Usual) {
 fn write_host(out: &mut String, host: &VirtualHost, usual: &Usual) {
     let tls = if host.tls { " tls" } else { "" };
     line(out, &format!("host {}{tls}", host.host));
+    if let Some(handshake) = &host.handshake {
+        line(out, &format!("  handshake {}", json(handshake)));
+    }
     for alias in &host.aliases {
         line(out, &format!("  alias {}{}", alias.name, if alias.tls { " tls" } else { "" }));
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portcullis_model::{CertificateChoice, Snapshot};
+use portcullis_model::Snapshot;
 use portcullis_translate::Severity;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
@@ -147,10 +147,8 @@ impl Collector for ControllerMetrics {
 }
 
 fn certificates(snapshot: &Snapshot, write: &mut Writer<'_>) -> fmt::Result {
-    let own = snapshot.certificates.by_host.iter().filter_map(|(host, choice)| match choice {
-        CertificateChoice::Own(certificate) => Some((host, certificate)),
-        CertificateChoice::Default => None,
-    });
+    let by_host = snapshot.certificates.by_host.iter();
+    let own = by_host.flat_map(|(host, choice)| choice.own().iter().map(move |certificate| (host, certificate)));
     let series = own.map(|(host, certificate)| {
         let source = certificate.source();
         let part = |part: Option<&Arc<str>>| part.map(ToString::to_string).unwrap_or_default();

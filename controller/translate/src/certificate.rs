@@ -69,6 +69,14 @@ pub(crate) mod tests {
         (made.cert.pem(), made.signing_key.serialize_pem())
     }
 
+    /// The same with an RSA key.
+    pub(crate) fn rsa_pair(names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
     #[test]
     fn a_certificate_covers_its_names_and_one_label_below_wildcards() {
         let (chain, key) = pair(&["a.example", "*.b.example"]);

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 
 use portcullis_model::policy::{Closed, HttpsRedirectMode, Observe, Rewrite};
 use portcullis_model::{
-    Alias, Backend, CertificateChoice, ClusterId, HostAction, HostAlias, HostMatch, HostName, PathMatch, PathMode,
-    PathType, Route, RoutePolicy, RouteSource, VirtualHost,
+    Alias, Backend, CertificateChoice, ClusterId, HostAction, HostAlias, HostMatch, HostName, HostTls, PathMatch,
+    PathMode, PathType, Route, RoutePolicy, RouteSource, VirtualHost,
 };
 
 use crate::annotations::Draft;
@@ -48,6 +48,15 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// What the oldest Ingress that sets it, setting by setting, changes of TLS handshakes.
+    fn handshake(&self) -> HostTls {
+        let drafts = || self.contributions.iter().chain(&self.catch_all).map(|one| &one.ingress.draft.handshake);
+        HostTls {
+            ciphers: drafts().find_map(|draft| draft.ciphers.clone()),
+            server_order: drafts().find_map(|draft| draft.server_order),
+        }
+    }
+
     /// A key that protects the whole host and cannot be honoured, of any Ingress that takes part.
     fn closed_host(&self) -> Option<&Closed> {
         let contributions = self.contributions.iter().chain(&self.catch_all);
@@ -193,15 +202,16 @@ pub(crate) fn build(host: &HostMatch, input: Input, config: &Config, common: &mu
         let routes = builder.routes(&locations);
         (mode, routes, app_root, locations.www_redirect())
     };
-    let covered = |alias: &HostAlias| match &input.certificate {
-        Some(CertificateChoice::Own(certificate)) => alias_host(alias).is_some_and(|host| certificate.covers(&host)),
-        _ => false,
+    let covered = |alias: &HostAlias| {
+        let host = alias_host(alias);
+        input.certificate.as_ref().zip(host).is_some_and(|(certificate, host)| certificate.covers(&host))
     };
     let aliases = input.aliases.iter().map(|name| Alias { name: name.clone(), tls: covered(name) }).collect();
     let built = VirtualHost {
         host: host.clone(),
         aliases,
         tls: input.tls,
+        handshake: input.handshake().shared(),
         action: HostAction::Serve { mode, routes, app_root },
     };
     Merged { input, host: Arc::new(built), www_redirect, findings }

@@ -1,4 +1,4 @@
-//! Which certificate a host gets.
+//! Which certificates a host gets.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ pub(crate) fn choose<'p>(
     findings: &mut Vec<Finding>,
 ) -> Option<CertificateChoice> {
     let deciding = ingresses.into_iter().find(|parsed| !parsed.tls.is_empty())?;
-    let listed = deciding.tls.iter().find(|entry| entry.hosts.contains(host));
-    let chosen = match listed {
+    let mut listed = deciding.tls.iter().filter(|entry| entry.hosts.contains(host));
+    let chosen = match listed.next() {
         Some(entry) => of_entry(entry, host, resources, secrets),
         None => covering(&deciding.tls, host, resources, secrets)
             .ok_or_else(|| format!("no entry lists the host {host} and no Secret named here has a certificate for it")),
     };
     Some(match chosen {
-        Ok(certificate) => CertificateChoice::Own(certificate),
+        Ok(certificate) => with_others(certificate, listed, host, deciding, resources, secrets, findings),
         Err(reason) => {
             findings.push(Finding::warning(
                 &deciding.object(),
@@ -38,6 +38,40 @@ pub(crate) fn choose<'p>(
             CertificateChoice::Default
         }
     })
+}
+
+/// Further entries of the same host add certificates with keys of another kind, for clients that cannot check the first.
+fn with_others<'p>(
+    first: Arc<Certificate>,
+    others: impl Iterator<Item = &'p TlsEntry>,
+    host: &HostMatch,
+    deciding: &Parsed,
+    resources: &Resources,
+    secrets: &mut Secrets,
+    findings: &mut Vec<Finding>,
+) -> CertificateChoice {
+    let mut kept = vec![first];
+    for entry in others {
+        let of_another_kind = of_entry(entry, host, resources, secrets).and_then(|certificate| {
+            let twin = kept.iter().find(|other| other.key_kind() == certificate.key_kind());
+            match twin {
+                None => Ok(Some(certificate)),
+                Some(same) if *same == certificate => Ok(None),
+                Some(_) => Err("an entry before has a certificate with the same kind of key".to_owned()),
+            }
+        });
+        match of_another_kind {
+            Ok(certificate) => kept.extend(certificate),
+            Err(reason) => findings.push(Finding::info(
+                &deciding.object(),
+                "spec.tls",
+                "certificate-not-used",
+                format!("a further entry for {host} is not used: {reason}"),
+                "list a host more than once only for certificates with keys of different kinds, such as ECDSA and RSA",
+            )),
+        }
+    }
+    CertificateChoice::of(kept)
 }
 
 fn of_entry(

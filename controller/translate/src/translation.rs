@@ -184,10 +184,9 @@ impl Translator<'_> {
         let ingresses = contributions.iter().map(|contribution| &contribution.ingress);
         let choice = tls::choose(host, ingresses, self.resources, &mut self.memo.secrets, &mut self.findings);
         let Some(choice) = choice else { return };
-        if let CertificateChoice::Own(certificate) = &choice {
-            let names = aliases.into_iter().flatten().filter_map(host::alias_host);
-            for name in names.filter(|name| certificate.covers(name)) {
-                self.certificates.insert(name, choice.clone());
+        for name in aliases.into_iter().flatten().filter_map(host::alias_host) {
+            if let Some(covering) = choice.covering(&name) {
+                self.certificates.insert(name, covering);
             }
         }
         self.certificates.insert(host.clone(), choice);
@@ -256,15 +255,15 @@ impl Translator<'_> {
             if hosts.contains_key(&from) {
                 continue;
             }
-            if let Some(CertificateChoice::Own(certificate)) = &merged.input.certificate
-                && certificate.covers(&from)
-            {
-                self.certificates.insert(from.clone(), CertificateChoice::Own(Arc::clone(certificate)));
+            let certificate = merged.input.certificate.as_ref();
+            if let Some(covering) = certificate.and_then(|certificate| certificate.covering(&from)) {
+                self.certificates.insert(from.clone(), covering);
             }
             let redirecting = VirtualHost {
                 host: from.clone(),
                 aliases: Vec::<Alias>::new(),
                 tls: false,
+                handshake: None,
                 action: HostAction::RedirectTo(target.clone()),
             };
             hosts.insert(from, Arc::new(redirecting));

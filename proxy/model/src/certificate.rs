@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::SignatureAlgorithm;
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -90,6 +91,16 @@ impl Certificate {
         &self.key
     }
 
+    /// What its key signs with.
+    #[must_use]
+    pub fn key_kind(&self) -> KeyKind {
+        match self.key.key.algorithm() {
+            SignatureAlgorithm::ECDSA => KeyKind::Ecdsa,
+            SignatureAlgorithm::RSA => KeyKind::Rsa,
+            _ => KeyKind::Other,
+        }
+    }
+
     /// The names it is valid for.
     #[must_use]
     pub fn names(&self) -> &[HostMatch] {
@@ -118,6 +129,18 @@ impl Certificate {
             _ => name == host,
         })
     }
+}
+
+/// What a key signs with. The order is that of preference where a client can check several.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// On an elliptic curve of NIST.
+    Ecdsa,
+    /// Ed25519.
+    Other,
+    /// RSA.
+    Rsa,
 }
 
 impl fmt::Debug for Certificate {
@@ -155,8 +178,54 @@ impl Serialize for Certificate {
 pub enum CertificateChoice {
     /// The one of a Secret.
     Own(Arc<Certificate>),
+    /// Several Secrets with keys of different kinds, best first: each client gets the first that it can check.
+    ByKeyKind(Arc<[Arc<Certificate>]>),
     /// The default certificate, although a wildcard entry may cover the name: the host has a TLS section whose Secret is unusable.
     Default,
+}
+
+impl CertificateChoice {
+    /// One certificate of each kind of key, those with shorter signatures first (nginx: several `ssl_certificate`).
+    ///
+    /// Of several with the same kind of key the first counts; without any it is the default certificate.
+    #[must_use]
+    pub fn of(certificates: impl IntoIterator<Item = Arc<Certificate>>) -> Self {
+        let mut kept: Vec<Arc<Certificate>> = Vec::new();
+        for certificate in certificates {
+            if kept.iter().all(|other| other.key_kind() != certificate.key_kind()) {
+                kept.push(certificate);
+            }
+        }
+        kept.sort_by_key(|certificate| certificate.key_kind());
+        match kept.len() {
+            0 => Self::Default,
+            1 => kept.pop().map_or(Self::Default, Self::Own),
+            _ => Self::ByKeyKind(kept.into()),
+        }
+    }
+
+    /// The certificates of Secrets, best first; empty for the default one.
+    #[must_use]
+    pub fn own(&self) -> &[Arc<Certificate>] {
+        match self {
+            Self::Own(certificate) => std::slice::from_ref(certificate),
+            Self::ByKeyKind(certificates) => certificates,
+            Self::Default => &[],
+        }
+    }
+
+    /// Whether one of its certificates is valid for `host`.
+    #[must_use]
+    pub fn covers(&self, host: &HostMatch) -> bool {
+        self.own().iter().any(|certificate| certificate.covers(host))
+    }
+
+    /// The same with those certificates only that are valid for `host`; none where there are none.
+    #[must_use]
+    pub fn covering(&self, host: &HostMatch) -> Option<Self> {
+        let fitting = self.own().iter().filter(|certificate| certificate.covers(host));
+        Some(Self::of(fitting.cloned())).filter(|choice| *choice != Self::Default)
+    }
 }
 
 /// All certificates, by server name.

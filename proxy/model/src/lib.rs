@@ -30,11 +30,12 @@ mod route;
 mod settings;
 mod snapshot;
 mod template;
+mod tls;
 mod units;
 mod variable;
 
 pub use authority::{Authority, InvalidAuthority};
-pub use certificate::{Certificate, CertificateChoice, CertificateSet, InvalidCertificate, SecretName};
+pub use certificate::{Certificate, CertificateChoice, CertificateSet, InvalidCertificate, KeyKind, SecretName};
 pub use cluster::{Cluster, ClusterId, DnsTarget, Endpoint, Endpoints, Protocol};
 pub use forwarding::{ForwardedTrust, Peer};
 pub use host::{HostAlias, HostMatch, HostName, InvalidHost};
@@ -47,5 +48,9 @@ pub use route::{Backend, PathMatch, PathType, Route, RouteSource};
 pub use settings::{AccessLogSettings, HeaderNameRules, Hsts, LogEscape, RedirectCode, Settings};
 pub use snapshot::{Alias, HostAction, PathMode, Snapshot, VirtualHost};
 pub use template::{InvalidTemplate, Part, Template};
+pub use tls::{
+    CipherList, GroupList, HostTls, InvalidTicketKey, SessionTickets, TicketKey, Tls12Cipher, TlsGroup, TlsSettings,
+    TlsVersions,
+};
 pub use units::{ByteSize, InvalidByteSize};
 pub use variable::{Known, Variable};

@@ -1,9 +1,11 @@
 //! What holds for the whole controller: the ConfigMap, read once into checked values.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::{ForwardedTrust, ProcessSettings, Template};
+use crate::{ForwardedTrust, ProcessSettings, Template, TlsSettings};
 
 /// Settings that no route changes. Defaults are those of ingress-nginx.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -31,6 +33,10 @@ pub struct Settings {
     pub relative_redirects: bool,
     /// Access log.
     pub access_log: AccessLogSettings,
+    /// TLS with clients; the same one as long as nothing of it changes.
+    pub tls: Arc<TlsSettings>,
+    /// `use-http2`, default on: offer HTTP/2.
+    pub http2: bool,
     /// Workers and the end of the process.
     pub process: ProcessSettings,
 }
@@ -53,6 +59,8 @@ impl Default for Settings {
             hide_headers: Vec::new(),
             relative_redirects: false,
             access_log: AccessLogSettings::default(),
+            tls: Arc::default(),
+            http2: true,
             process: ProcessSettings::default(),
         }
     }

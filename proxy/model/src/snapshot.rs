@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{CertificateSet, Cluster, ClusterId, HostAlias, HostMatch, HostName, Route, Settings};
+use crate::{CertificateSet, Cluster, ClusterId, HostAlias, HostMatch, HostName, HostTls, Route, Settings};
 
 /// A complete, valid description of what to serve. Cheap to clone: parts are shared.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -35,6 +35,9 @@ pub struct VirtualHost {
     /// Whether plain HTTP requests of [`VirtualHost::host`] may be redirected: a certificate is registered for it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tls: bool,
+    /// What it changes of the settings of TLS handshakes for its names; none where nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<Arc<HostTls>>,
     /// What it does.
     pub action: HostAction,
 }

@@ -76,7 +76,7 @@ pub(super) fn route(path: PathMatch, service: &str, policy: RoutePolicy) -> Rout
 pub(super) fn serving(host: &str, routes: Vec<Route>) -> VirtualHost {
     let routes = routes.into_iter().map(Arc::new).collect();
     let action = HostAction::Serve { mode: PathMode::Plain, routes, app_root: None };
-    VirtualHost { host: host.parse::<HostMatch>().unwrap(), aliases: Vec::new(), tls: false, action }
+    VirtualHost { host: host.parse::<HostMatch>().unwrap(), aliases: Vec::new(), tls: false, handshake: None, action }
 }
 
 /// A table of these hosts, in which these Services have an endpoint.

@@ -18,7 +18,7 @@ use super::config::ServerConfig;
 use super::connection::Entrance;
 use super::drain::Stage;
 use super::listener::{self, BindError, bind_all};
-use super::tls::{self, Acceptor};
+use super::tls::Acceptor;
 use super::worker::Worker;
 use crate::access_log::Writer;
 use crate::metrics::{self, Counters, RequestLabels, RequestTotals, Totals};
@@ -33,10 +33,9 @@ pub fn bind(config: ServerConfig) -> Result<BoundServer, BindError> {
     let workers = config.workers.get();
     let http = bind_addresses(&config.http, workers)?;
     let https = bind_addresses(&config.https, workers)?;
-    let tls = tls::prepare()?;
     let upstream_tls = crate::upstream::unverified_tls()?;
     let waiting = (0..workers).map(start_thread).collect::<Result<_, _>>()?;
-    Ok(BoundServer { config: Arc::new(config), http, https, tls, upstream_tls, waiting })
+    Ok(BoundServer { config: Arc::new(config), http, https, upstream_tls, waiting })
 }
 
 /// By address, then by worker.
@@ -51,7 +50,6 @@ pub struct BoundServer {
     config: Arc<ServerConfig>,
     http: Listeners,
     https: Listeners,
-    tls: tls::Prepared,
     upstream_tls: ClientConfig,
     waiting: Vec<SyncSender<Start>>,
 }
@@ -73,8 +71,8 @@ impl BoundServer {
     #[must_use]
     pub fn start(self, table: TableReader, log: Writer) -> RunningServer {
         let https_port = self.https_addresses().first().map_or(443, SocketAddr::port);
-        let Self { config, http, https, tls, upstream_tls, waiting } = self;
-        let acceptor = Acceptor::new(tls, table.clone());
+        let Self { config, http, https, upstream_tls, waiting } = self;
+        let acceptor = Acceptor::new(table.clone());
         let (phase, _) = watch::channel(Phase::Serving);
         let ended = Arc::new(watch::Sender::new(0));
         let shared = Arc::new(Shared { config, table, upstream_tls, acceptor, https_port });

@@ -6,14 +6,12 @@ use portcullis_model::{Certificate, CertificateChoice, CertificateSet, HostMatch
 use serde::Serialize;
 
 use super::hosts::{ByName, Name};
-
-/// Longer names are in no certificate (RFC 1035 section 2.3.4).
-const LONGEST_NAME: usize = 255;
+use super::server_name;
 
 /// Certificates by server name: the name itself, else `*.` and the name without its first label, else the default one.
 pub(super) struct CertificateIndex {
-    names: ByName<Arc<Certificate>>,
-    wildcards: ByName<Arc<Certificate>>,
+    names: ByName<CertificateChoice>,
+    wildcards: ByName<CertificateChoice>,
     default: Arc<Certificate>,
 }
 
@@ -35,39 +33,29 @@ impl CertificateIndex {
     pub(super) fn new(set: &CertificateSet) -> Self {
         let mut index = Self { names: ByName::new(), wildcards: ByName::new(), default: Arc::clone(&set.default) };
         for (host, choice) in &set.by_host {
-            let certificate = match choice {
-                CertificateChoice::Own(certificate) => certificate,
-                CertificateChoice::Default => &set.default,
-            };
             match host {
                 HostMatch::Any => {}
-                HostMatch::Wildcard(parent) => drop(index.wildcards.insert(parent.clone(), Arc::clone(certificate))),
-                HostMatch::Exact(name) => drop(index.names.insert(name.clone(), Arc::clone(certificate))),
+                HostMatch::Wildcard(parent) => drop(index.wildcards.insert(parent.clone(), choice.clone())),
+                HostMatch::Exact(name) => drop(index.names.insert(name.clone(), choice.clone())),
             }
         }
         index
     }
 
-    pub(super) fn find(&self, sni: Option<&str>) -> (&Arc<Certificate>, CertificateMatch) {
-        let Some(sni) = sni else { return (&self.default, CertificateMatch::NoServerName) };
-        let name = sni.strip_suffix('.').unwrap_or(sni);
-        let found = if name.bytes().any(|octet| octet.is_ascii_uppercase()) {
-            self.find_in_lower_case(name)
-        } else {
-            self.find_name(name)
-        };
-        found.unwrap_or((&self.default, CertificateMatch::NoEntry))
+    /// Never none.
+    pub(super) fn find(&self, sni: Option<&str>) -> (&[Arc<Certificate>], CertificateMatch) {
+        let default = std::slice::from_ref(&self.default);
+        let Some(sni) = sni else { return (default, CertificateMatch::NoServerName) };
+        let mut buffer = server_name::buffer();
+        let found = server_name::canonical(sni, &mut buffer).and_then(|name| self.find_name(name));
+        match found {
+            None => (default, CertificateMatch::NoEntry),
+            Some((CertificateChoice::Default, why)) => (default, why),
+            Some((own, why)) => (own.own(), why),
+        }
     }
 
-    fn find_in_lower_case(&self, name: &str) -> Option<(&Arc<Certificate>, CertificateMatch)> {
-        let mut buffer = [0; LONGEST_NAME];
-        let lower = buffer.get_mut(..name.len())?;
-        lower.copy_from_slice(name.as_bytes());
-        lower.make_ascii_lowercase();
-        self.find_name(std::str::from_utf8(lower).ok()?)
-    }
-
-    fn find_name(&self, name: &str) -> Option<(&Arc<Certificate>, CertificateMatch)> {
+    fn find_name(&self, name: &str) -> Option<(&CertificateChoice, CertificateMatch)> {
         let exact = self.names.get(&Name(name)).map(|found| (found, CertificateMatch::Exact));
         exact.or_else(|| {
             let (_, parent) = name.split_once('.')?;

@@ -6,6 +6,7 @@ use portcullis_model::{Backend, HostAction, HostMatch, PathMode, Route, Snapshot
 
 use super::RoutingTable;
 use super::certificates::CertificateIndex;
+use super::handshakes::HandshakePlan;
 use super::hosts::HostIndex;
 use super::ordered::OrderedPaths;
 use super::paths::PathTree;
@@ -33,6 +34,7 @@ impl RoutingTable {
         Self {
             hosts,
             certificates: certificates(snapshot, previous),
+            handshakes: HandshakePlan::new(snapshot, previous.map(Self::handshakes)),
             default_backend: snapshot.default_backend.as_ref().map(|id| upstreams.upstream(id)),
             snapshot: snapshot.clone(),
         }
@@ -64,7 +66,7 @@ fn certificates(snapshot: &Snapshot, previous: Option<&RoutingTable>) -> Arc<Cer
 /// What answers hosts that no Ingress names, where no rule is without a host.
 fn empty_default_server() -> Arc<VirtualHost> {
     let action = HostAction::Serve { mode: PathMode::Plain, routes: Vec::new(), app_root: None };
-    Arc::new(VirtualHost { host: HostMatch::Any, aliases: Vec::new(), tls: false, action })
+    Arc::new(VirtualHost { host: HostMatch::Any, aliases: Vec::new(), tls: false, handshake: None, action })
 }
 
 fn compile_host(host: &Arc<VirtualHost>, upstreams: &UpstreamRegistry) -> CompiledHost {

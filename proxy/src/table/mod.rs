@@ -3,9 +3,11 @@
 mod certificates;
 mod compile;
 pub mod explain;
+mod handshakes;
 mod hosts;
 mod ordered;
 mod paths;
+mod server_name;
 mod swap;
 mod virtual_host;
 
@@ -23,6 +25,7 @@ use certificates::CertificateIndex;
 use hosts::HostIndex;
 
 pub use certificates::CertificateMatch;
+pub use handshakes::{HandshakeChoice, HandshakePlan};
 pub use swap::{LocalTable, TableReader, TableWriter, WorkerTable, channel};
 pub use virtual_host::{CompiledHost, CompiledRoute, PathLookup, Rule};
 
@@ -31,6 +34,7 @@ pub struct RoutingTable {
     snapshot: Snapshot,
     hosts: HostIndex,
     certificates: Arc<CertificateIndex>,
+    handshakes: Arc<HandshakePlan>,
     default_backend: Option<Arc<Upstream>>,
 }
 
@@ -48,13 +52,20 @@ impl RoutingTable {
     /// The certificate for the server name of a TLS handshake, in any case, with or without a trailing dot (RFC 6066 section 3).
     #[must_use]
     pub fn certificate(&self, sni: Option<&str>) -> &Arc<Certificate> {
+        self.certificate_match(sni).0
+    }
+
+    /// The same where a host has several, with keys of different kinds: best first, never none.
+    #[must_use]
+    pub fn certificates(&self, sni: Option<&str>) -> &[Arc<Certificate>] {
         self.certificates.find(sni).0
     }
 
     /// The same with the reason of the choice.
     #[must_use]
     pub fn certificate_match(&self, sni: Option<&str>) -> (&Arc<Certificate>, CertificateMatch) {
-        self.certificates.find(sni)
+        let (certificates, why) = self.certificates.find(sni);
+        (certificates.first().unwrap_or(&self.snapshot.certificates.default), why)
     }
 
     /// What the ConfigMap decides.

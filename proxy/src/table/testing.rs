@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use portcullis_model::{
     Alias, Backend, Certificate, CertificateChoice, CertificateSet, ClusterId, HostAction, HostMatch, PathMatch,
-    PathMode, PathType, Pattern, PatternSyntax, Route, RoutePolicy, RouteSource, Settings, Snapshot, VirtualHost,
+    PathMode, PathType, Pattern, PatternSyntax, Route, RoutePolicy, RouteSource, SecretName, Settings, Snapshot,
+    VirtualHost,
 };
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -16,6 +17,17 @@ pub(super) fn certificate(names: &[&str]) -> Arc<Certificate> {
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
     Arc::new(Certificate::new(vec![made.cert.der().clone()], &key, names, 0, None).unwrap())
+}
+
+/// The same with an RSA key, of Secret `demo/rsa`.
+pub(super) fn rsa_certificate(names: &[&str]) -> Arc<Certificate> {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let listed = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let made = rcgen::CertificateParams::new(listed).unwrap().self_signed(&pair).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+    let names = names.iter().map(|name| name.parse().unwrap()).collect();
+    let source = SecretName { namespace: "demo".into(), name: "rsa".into() };
+    Arc::new(Certificate::new(vec![made.der().clone()], &key, names, 0, Some(source)).unwrap())
 }
 
 /// A snapshot of these hosts (`""` for none) in plain mode, with a default certificate only.
@@ -45,7 +57,7 @@ pub(super) fn with_certificates(entries: &[(&str, Option<&Arc<Certificate>>)]) -
 pub(super) fn virtual_host(name: &str, mode: PathMode, paths: &[&str]) -> VirtualHost {
     let routes = paths.iter().map(|path| Arc::new(route(name, path))).collect();
     let action = HostAction::Serve { mode, routes, app_root: None };
-    VirtualHost { host: name.parse::<HostMatch>().unwrap(), aliases: Vec::new(), tls: false, action }
+    VirtualHost { host: name.parse::<HostMatch>().unwrap(), aliases: Vec::new(), tls: false, handshake: None, action }
 }
 
 /// The same with further names, none of them with a certificate.

@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod origin;
+pub(crate) mod visitor;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -74,8 +75,12 @@ impl Plan {
 
     fn compile(&self, registry: &UpstreamRegistry) -> RoutingTable {
         let hosts = self.hosts.iter().map(|host| (host.host.clone(), Arc::new(host.clone()))).collect();
-        let choice = |own: &Arc<Certificate>| CertificateChoice::Own(Arc::clone(own));
-        let by_host = self.certificates.iter().map(|(name, own)| (name.parse().unwrap(), choice(own))).collect();
+        // A name with several certificates has them all.
+        let of = |name: &'static str| {
+            self.certificates.iter().filter(move |(other, _)| *other == name).map(|(_, own)| own.clone())
+        };
+        let names = self.certificates.iter().map(|(name, _)| *name);
+        let by_host = names.map(|name| (name.parse().unwrap(), CertificateChoice::of(of(name)))).collect();
         let snapshot = Snapshot {
             hosts,
             clusters: BTreeMap::new(),
@@ -154,7 +159,7 @@ pub(crate) fn cluster(service: &str) -> ClusterId {
 pub(crate) fn host(name: &str, routes: Vec<Route>) -> VirtualHost {
     let routes = routes.into_iter().map(Arc::new).collect();
     let action = HostAction::Serve { mode: PathMode::Plain, routes, app_root: None };
-    VirtualHost { host: name.parse::<HostMatch>().unwrap(), aliases: Vec::new(), tls: false, action }
+    VirtualHost { host: name.parse::<HostMatch>().unwrap(), aliases: Vec::new(), tls: false, handshake: None, action }
 }
 
 pub(crate) fn route(prefix: &str, service: &str, policy: RoutePolicy) -> Route {
@@ -191,6 +196,16 @@ pub(crate) fn certificate(names: &[&str]) -> Arc<Certificate> {
     let (chain, key) = self_signed(names);
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
     Arc::new(Certificate::new(chain, &key, names, 0, None).unwrap())
+}
+
+/// The same with an RSA key.
+pub(crate) fn rsa_certificate(names: &[&str]) -> Arc<Certificate> {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let listed = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let made = rcgen::CertificateParams::new(listed).unwrap().self_signed(&pair).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+    let names = names.iter().map(|name| name.parse().unwrap()).collect();
+    Arc::new(Certificate::new(vec![made.der().clone()], &key, names, 0, None).unwrap())
 }
 
 pub(crate) fn self_signed(names: &[&str]) -> (Vec<rustls_pki_types::CertificateDer<'static>>, PrivateKeyDer<'static>) {

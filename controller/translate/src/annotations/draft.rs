@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_model::policy::{
     CanaryHeader, CanaryHeaderName, Closed, HttpsRedirect, Observe, Redirect, Retry, Timeouts, UpstreamPolicy,
 };
-use portcullis_model::{HostAlias, Template};
+use portcullis_model::{HostAlias, HostTls, Template};
 
 use crate::Config;
 
@@ -37,6 +37,8 @@ pub struct Draft {
     pub www_redirect: bool,
     /// `server-alias`, sorted, without duplicates.
     pub aliases: Vec<HostAlias>,
+    /// `ssl-ciphers`, `ssl-prefer-server-ciphers`.
+    pub handshake: HostTls,
     /// `canary: "true"` with its rules; such an Ingress has no hosts or routes of its own.
     pub canary: Option<CanaryRules>,
     /// `backend-protocol`, `upstream-vhost`.
@@ -83,6 +85,7 @@ impl Draft {
             relative_redirects: config.settings.relative_redirects,
             www_redirect: false,
             aliases: Vec::new(),
+            handshake: HostTls::default(),
             canary: None,
             upstream: UpstreamPolicy::default(),
             default_backend: None,

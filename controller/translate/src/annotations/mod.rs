@@ -39,7 +39,9 @@ macro_rules! groups {
     };
 }
 
-groups! { canary, rewrite, redirect, https_redirect, hosts, balance, backend, timeouts, retry, observe, snippet, unsupported }
+groups! {
+    canary, rewrite, redirect, https_redirect, hosts, tls, balance, backend, timeouts, retry, observe, snippet, unsupported,
+}
 
 /// How much harm a value could do in ingress-nginx; `annotations-risk-level` is the highest accepted.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]

@@ -35,6 +35,8 @@ pub(super) enum Action {
     Flag(fn(&mut Written, bool)),
     /// Has effect.
     Set(fn(&mut Written, &str) -> Result<(), Problem>),
+    /// Has effect, and its value is never shown.
+    Secret(fn(&mut Written, &str) -> Result<(), Problem>),
     /// Will have effect later; the value is checked already.
     Later(fn(&str) -> Result<(), Fault>),
     /// Cannot have effect here.
@@ -52,6 +54,8 @@ pub(super) enum Problem {
     Default(Fault),
     /// It cannot be read as it stands, and this happens instead.
     Instead(Fault, String),
+    /// It is used but for parts that are not offered here, which is worth knowing.
+    Remark(String),
 }
 
 impl From<Fault> for Problem {
@@ -68,7 +72,7 @@ impl Entry {
                 set(written, boolean(text)?);
                 Ok(())
             }
-            Action::Set(set) => set(written, text),
+            Action::Set(set) | Action::Secret(set) => set(written, text),
             Action::Later(check) => check(text).map_err(Problem::Default),
             Action::Nothing | Action::Close | Action::Snippet => Ok(()),
         }

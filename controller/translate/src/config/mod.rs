@@ -4,6 +4,7 @@ mod key;
 mod process;
 mod supported;
 mod time;
+mod tls;
 mod unsupported;
 mod written;
 
@@ -111,7 +112,7 @@ pub fn config_keys() -> impl Iterator<Item = &'static ConfigKey> {
 }
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
-    supported::KEYS.iter().chain(unsupported::KEYS)
+    supported::KEYS.iter().chain(tls::KEYS).chain(unsupported::KEYS)
 }
 
 struct Reader<'a> {
@@ -128,10 +129,10 @@ impl Reader<'_> {
         };
         let key = &entry.key;
         if let Err(problem) = entry.apply(&mut self.written, value) {
-            return self.refuse(key, value, &problem);
+            return self.refuse(entry, value, problem);
         }
         match entry.action {
-            Action::Flag(_) | Action::Set(_) => {}
+            Action::Flag(_) | Action::Set(_) | Action::Secret(_) => {}
             Action::Later(_) | Action::Nothing if value::same(value, key.default) => {}
             Action::Later(_) if value.is_empty() && key.default == "false" => {}
             Action::Later(_) => {
@@ -147,13 +148,18 @@ impl Reader<'_> {
         }
     }
 
-    fn refuse(&mut self, key: &ConfigKey, value: &str, problem: &Problem) {
+    fn refuse(&mut self, entry: &Entry, value: &str, problem: Problem) {
+        let key = &entry.key;
         let (fault, end) = match problem {
+            Problem::Remark(message) => {
+                return self.findings.push(Finding::info(&self.object, key.key, "not-offered", message, ""));
+            }
             Problem::Default(fault) if key.default.is_empty() => (fault, "it acts as absent".to_owned()),
             Problem::Default(fault) => (fault, format!("the default {} is used", quoted(key.default))),
-            Problem::Instead(fault, end) => (fault, end.clone()),
+            Problem::Instead(fault, end) => (fault, end),
         };
-        let message = format!("{} {}; {end}", quoted(value), fault.verdict());
+        let shown = if matches!(entry.action, Action::Secret(_)) { "the value".to_owned() } else { quoted(value) };
+        let message = format!("{shown} {}; {end}", fault.verdict());
         let help = format!("expected: {}", key.value);
         self.findings.push(Finding::warning(&self.object, key.key, "invalid-config-value", message, &help));
     }

@@ -69,12 +69,17 @@ pub(super) static KEYS: &[Entry] = &[
     flag("allow-snippet-annotations", "false", "Snippets are never executed. If on, an Ingress with a snippet is refused; if off and `annotations-risk-level` is `Critical`, it is served without.", |w, on| w.allow_snippets = on),
 ];
 
-const fn flag(key: &'static str, default: &'static str, doc: &'static str, set: fn(&mut Written, bool)) -> Entry {
+pub(super) const fn flag(
+    key: &'static str,
+    default: &'static str,
+    doc: &'static str,
+    set: fn(&mut Written, bool),
+) -> Entry {
     let key = ConfigKey { key, value: value::BOOLEAN, default, support: Support::Full, protects: false, doc };
     Entry { key, action: Action::Flag(set) }
 }
 
-const fn entry(
+pub(super) const fn entry(
     key: &'static str,
     value: &'static str,
     default: &'static str,

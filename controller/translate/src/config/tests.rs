@@ -90,6 +90,14 @@ fn every_supported_key_has_an_effect() {
         ("annotations-risk-level", "Low"),
         ("annotation-value-word-blocklist", "root"),
         ("allow-snippet-annotations", "true"),
+        ("use-http2", "false"),
+        ("ssl-protocols", "TLSv1.3"),
+        ("ssl-ciphers", "ECDHE-RSA-AES256-GCM-SHA384"),
+        ("ssl-ecdh-curve", "X25519"),
+        ("ssl-session-cache", "false"),
+        ("ssl-session-timeout", "1d"),
+        ("ssl-session-tickets", "true"),
+        ("ssl-reject-handshake", "true"),
     ] {
         let (config, findings) = read(&[(key, value)]);
         assert_ne!(config, Config::default(), "{key}");

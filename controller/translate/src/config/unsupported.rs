@@ -24,7 +24,6 @@ pub(super) static KEYS: &[Entry] = &[
     later("large-client-header-buffers", "a number and a size", "4 8k", "How large a request line, a header and all of them may be."),
     later_number("keep-alive", "seconds", "75", "How long an idle connection is kept; 0 for not at all."),
     later_number("keep-alive-requests", "a number of requests", "1000", "Requests per connection."),
-    later_flag("use-http2", "true", "Offers HTTP/2."),
     later_number("http2-max-concurrent-streams", "a number of streams", "128", "Requests at a time on an HTTP/2 connection."),
     nothing("http2-max-field-size", "a size", "", "nginx no longer has it."),
     nothing("http2-max-header-size", "a size", "", "nginx no longer has it."),
@@ -43,18 +42,10 @@ pub(super) static KEYS: &[Entry] = &[
     later("add-headers", "`namespace/name` of a ConfigMap", "", "Headers that are set on responses."),
 
     // TLS
-    later("ssl-protocols", "versions, divided by spaces", "TLSv1.2 TLSv1.3", "Versions of TLS."),
-    later("ssl-ciphers", "ciphers in the notation of OpenSSL", "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256", "Cipher suites up to TLS 1.2."),
-    later("ssl-ecdh-curve", "names of groups", "auto", "Groups of the key exchange."),
     nothing("ssl-dh-param", "`namespace/name` of a Secret", "", "Finite-field key exchange is not offered here."),
-    later_flag("ssl-early-data", "false", "Accepts early data of TLS 1.3."),
-    later_flag("ssl-session-cache", "true", "Keeps TLS sessions."),
-    nothing("ssl-session-cache-size", "a size", "10m", "The cache has a fixed size here."),
-    later("ssl-session-timeout", "a time", "10m", "How long a TLS session may be resumed."),
-    later_flag("ssl-session-tickets", "false", "Hands sessions to clients as tickets."),
-    later("ssl-session-ticket-key", "48 or 80 bytes in base64", "", "Key of the tickets; random if absent."),
+    nothing("ssl-early-data", "`true` or `false`", "false", "Early data of TLS 1.3 can be replayed by others, so it is never accepted."),
+    nothing("ssl-session-cache-size", "a size", "10m", "The cache holds 10240 sessions here."),
     nothing("ssl-buffer-size", "a size", "4k", "Records are as large as what is sent."),
-    later_flag("ssl-reject-handshake", "false", "Ends handshakes for names that no host has."),
     later_flag("enable-ocsp", "false", "Sends OCSP responses with certificates."),
     nothing("proxy-ssl-location-only", "`true` or `false`", "false", "Settings of TLS to upstreams are those of the path here."),
 

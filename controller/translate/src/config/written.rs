@@ -1,7 +1,9 @@
 //! The values of the ConfigMap before they are put together.
 
+use std::sync::Arc;
+
 use portcullis_model::policy::{HttpsRedirect, Retry, Timeouts};
-use portcullis_model::{Hsts, LogEscape, Settings};
+use portcullis_model::{Hsts, LogEscape, SessionTickets, Settings, TicketKey};
 
 use super::Config;
 use crate::annotations::retry::with_non_idempotent;
@@ -32,6 +34,8 @@ pub(super) struct Written {
     pub(super) risk_level: Risk,
     pub(super) word_blocklist: Vec<String>,
     pub(super) allow_snippets: bool,
+    pub(super) session_tickets: bool,
+    pub(super) ticket_key: Option<TicketKey>,
 }
 
 impl Default for Written {
@@ -60,6 +64,8 @@ impl Default for Written {
             risk_level: Risk::High,
             word_blocklist: Vec::new(),
             allow_snippets: false,
+            session_tickets: false,
+            ticket_key: None,
         }
     }
 }
@@ -75,6 +81,10 @@ impl Written {
         settings.forwarded.append = self.use_forwarded_headers && self.compute_full_forwarded_for;
         settings.access_log.enabled = !self.disable_access_log && !self.disable_http_access_log;
         settings.access_log.escape = if self.log_escape_json { LogEscape::Json } else { LogEscape::Default };
+        if self.session_tickets {
+            let tickets = self.ticket_key.map_or(SessionTickets::OwnKeys, SessionTickets::SharedKey);
+            Arc::make_mut(&mut settings.tls).tickets = tickets;
+        }
         Config {
             settings,
             https_redirect: HttpsRedirect {

@@ -1,11 +1,12 @@
 //! Why a virtual host and a certificate were chosen.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use portcullis_model::{CertificateChoice, CertificateSet, HostName};
+use portcullis_model::{Certificate, CertificateChoice, CertificateSet, HostName};
 use serde::Serialize;
 
-use crate::table::{CertificateMatch, HostChoice, HostLookup, RoutingTable};
+use crate::table::{CertificateMatch, HandshakeChoice, HostChoice, HostLookup, RoutingTable};
 
 /// The virtual host of the request.
 #[derive(Clone, Debug, Serialize)]
@@ -65,15 +66,22 @@ impl CertificateStep {
         let (certificate, choice) = table.certificate_match(server_name(host));
         let pinned = is_pinned(&table.snapshot().certificates, host);
         let parent = host.split_once('.').map_or("", |(_, parent)| parent);
+        let others = others(table.certificates(server_name(host)));
         let why = match choice {
+            _ if table.handshake(server_name(host)) == HandshakeChoice::Refuse => {
+                "no host has the name, so the handshake is ended (ssl-reject-handshake) and no request is read"
+                    .to_owned()
+            }
             CertificateMatch::Exact if pinned => {
                 format!("{host} has a TLS section without a usable Secret: the default certificate")
             }
-            CertificateMatch::Exact => format!("{host} has this certificate"),
+            CertificateMatch::Exact => format!("{host} has this certificate{others}"),
             CertificateMatch::Wildcard if pinned => {
                 format!("*.{parent} has a TLS section without a usable Secret: the default certificate")
             }
-            CertificateMatch::Wildcard => format!("*.{parent} has this certificate, {host} has none of its own"),
+            CertificateMatch::Wildcard => {
+                format!("*.{parent} has this certificate{others}, {host} has none of its own")
+            }
             CertificateMatch::NoEntry => {
                 format!("neither {host} nor a wildcard above it has a certificate: the default one")
             }
@@ -87,6 +95,18 @@ impl CertificateStep {
             choice,
             why,
         }
+    }
+}
+
+/// Where a host has several certificates: those after the first.
+fn others(certificates: &[Arc<Certificate>]) -> String {
+    let source = |one: &Arc<Certificate>| one.source().map(ToString::to_string).unwrap_or_default();
+    match certificates {
+        [_, others @ ..] if !others.is_empty() => {
+            let sources: Vec<_> = others.iter().map(source).collect();
+            format!(" (clients that cannot check its key get the one of {})", sources.join(", then "))
+        }
+        _ => String::new(),
     }
 }
 

@@ -9,11 +9,11 @@ use portcullis_model::policy::{
 };
 use portcullis_model::{
     Backend, CertificateChoice, CertificateSet, Endpoint, HostAction, PathMode, Pattern, PatternSyntax, Protocol,
-    Reason, RedirectCode, Route, RoutePolicy, Snapshot, Template, VirtualHost,
+    Reason, RedirectCode, Route, RoutePolicy, Settings, Snapshot, Template, TlsSettings, VirtualHost,
 };
 
 use super::*;
-use crate::table::testing::{certificate, cluster, route, snapshot, virtual_host, with_aliases};
+use crate::table::testing::{certificate, cluster, route, rsa_certificate, snapshot, virtual_host, with_aliases};
 use crate::upstream::UpstreamRegistry;
 
 /// A table of these hosts, where all Services but `down` have an endpoint.
@@ -159,6 +159,28 @@ fn hosts_and_certificates_say_which_name_chose_them() {
         assert!(why.starts_with(certificate), "{url}: {why}");
     }
     assert!(explain(&table, &ExplainRequest::get("http://a.example/").unwrap()).certificate.is_none());
+}
+
+#[test]
+fn handshakes_that_are_ended_and_further_certificates_are_told() {
+    let mut snapshot = snapshot(&[("a.example", &["Prefix /"])]);
+    let kinds = [certificate(&["a.example"]), rsa_certificate(&["a.example"])];
+    let by_host = BTreeMap::from([("a.example".parse().unwrap(), CertificateChoice::of(kinds))]);
+    snapshot.certificates = Arc::new(CertificateSet { default: certificate(&["default.example"]), by_host });
+    let tls = TlsSettings { reject_unknown_names: true, ..TlsSettings::default() };
+    snapshot.settings = Arc::new(Settings { tls: Arc::new(tls), ..Settings::default() });
+    let table = RoutingTable::compile(&snapshot, &UpstreamRegistry::default(), None);
+    for (url, want) in [
+        (
+            "https://a.example/",
+            "a.example has this certificate (clients that cannot check its key get the one of demo/rsa)",
+        ),
+        ("https://b.example/", "no host has the name, so the handshake is ended"),
+        ("https://192.0.2.1/", "no host has the name, so the handshake is ended"),
+    ] {
+        let why = explain(&table, &ExplainRequest::get(url).unwrap()).certificate.unwrap().why;
+        assert!(why.starts_with(want), "{url}: {why}");
+    }
 }
 
 #[test]

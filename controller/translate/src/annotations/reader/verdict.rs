@@ -37,6 +37,11 @@ impl Reader<'_> {
         self.push(Finding::error(&self.object, &self.field(spec.key), "invalid-annotation", message, &help));
     }
 
+    /// Says something worth knowing about a value that is used.
+    pub(in crate::annotations) fn remark(&mut self, spec: &Spec, code: &'static str, message: String) {
+        self.push(Finding::info(&self.object, &self.field(spec.key), code, message, ""));
+    }
+
     /// Says that a key does nothing here.
     pub(in crate::annotations) fn no_effect(&mut self, key: &str, reason: &str) {
         let message = format!("no effect: {}", reason.trim_end_matches('.'));

@@ -128,8 +128,6 @@ pub(super) const LATER: &[Later] = &[
 
     // TLS to clients
     Later::boolean("ssl-passthrough", "false", "Hands TLS connections to the upstream as they are.").scope(Host).on_error(Reject),
-    Later::text("ssl-ciphers", "ciphers in the notation of OpenSSL", "", "Cipher suites up to TLS 1.2.").chars(Chars::OfSpaced(Charset::CIPHERS)).scope(Host).on_error(Reject).config_key("ssl-ciphers"),
-    Later::boolean("ssl-prefer-server-ciphers", "true", "Whether the order of the server counts.").scope(Host),
 
     // Tracing and firewall
     Later::boolean("enable-opentelemetry", "false", "Traces requests.").config_key("enable-opentelemetry"),
