@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use portcullis_model::policy::{Closed, HttpsRedirectMode, Observe, Rewrite};
+use portcullis_model::policy::{Closed, HeaderPolicy, HttpsRedirectMode, Observe, Rewrite, SetHeader};
 use portcullis_model::{
     Alias, Backend, CertificateChoice, ClusterId, HostAction, HostAlias, HostMatch, HostName, HostTls, PathMatch,
     PathMode, PathType, Route, RoutePolicy, RouteSource, VirtualHost,
@@ -39,6 +39,8 @@ pub(crate) struct Input {
     pub(crate) canaries: Canaries,
     /// What `default-backend` annotations lead to, by Ingress.
     pub(crate) fallbacks: BTreeMap<crate::ObjectKey, ClusterId>,
+    /// What `custom-headers` annotations lead to, by Ingress; none where that closes its paths.
+    pub(crate) custom_headers: BTreeMap<crate::ObjectKey, Option<Arc<[SetHeader]>>>,
     /// Names kept of the aliases.
     pub(crate) aliases: Vec<HostAlias>,
     /// The certificate of the host.
@@ -358,8 +360,10 @@ impl RouteBuilder<'_> {
             _ => None,
         };
         let key = location.contribution.map(|contribution| &contribution.ingress.key);
+        let custom = key.and_then(|key| self.input.custom_headers.get(key));
+        let refused = || matches!(custom, Some(None)).then(|| Closed { key: "custom-headers".into() });
         RoutePolicy {
-            closed: draft.closed.as_ref().or(self.closed).cloned(),
+            closed: draft.closed.as_ref().or(self.closed).cloned().or_else(refused),
             redirect: draft.redirect.clone().filter(|_| !location.catch_all),
             https_redirect,
             relative_redirects: draft.relative_redirects,
@@ -367,6 +371,8 @@ impl RouteBuilder<'_> {
             canary: location.backend.and_then(|id| self.input.canaries.get(id)).cloned(),
             upstream: draft.upstream.clone(),
             fallback: key.and_then(|key| self.input.fallbacks.get(key)).cloned(),
+            headers: HeaderPolicy { connection: draft.connection, response: custom.cloned().flatten() },
+            response: draft.response.clone(),
             timeouts: draft.timeouts,
             retry: draft.retry,
             observe: draft.observe,
@@ -385,6 +391,7 @@ impl RouteBuilder<'_> {
             retry: self.config.retry,
             observe: Observe { access_log: self.config.settings.access_log.default_backend },
             closed: self.closed.cloned(),
+            response: self.config.response.clone().rewrite(),
             ..RoutePolicy::default()
         }
     }

@@ -11,6 +11,7 @@ mod certificate;
 mod class;
 mod config;
 mod finding;
+mod headers;
 mod host;
 mod ingress;
 mod inspect;

@@ -15,6 +15,7 @@ use portcullis_model::{
 };
 
 use crate::certificate::certificate_from_secret;
+use crate::headers::CustomHeaders;
 use crate::host::Merged;
 use crate::ingress::{self, Parsed};
 use crate::{Config, Finding, Object, ObjectKey, ObjectRef, Options, Resources};
@@ -28,6 +29,7 @@ pub struct Memo {
     pub(crate) hosts: BTreeMap<HostMatch, Arc<Merged>>,
     pub(crate) clusters: BTreeMap<ClusterId, Resolved>,
     pub(crate) secrets: Secrets,
+    pub(crate) custom_headers: CustomHeaders,
     pub(crate) common: Common,
 }
 
@@ -87,6 +89,7 @@ impl Memo {
                 self.ingresses.clear();
                 self.hosts.clear();
                 self.clusters.clear();
+                self.custom_headers.clear();
                 let mut findings = Vec::new();
                 let config = Config::read(key, object.and_then(|object| object.value.data.as_ref()), &mut findings);
                 if let (Some(key), None) = (key, object) {
@@ -109,6 +112,7 @@ impl Memo {
     /// Forgets what nothing uses any more.
     pub(crate) fn forget(&mut self, resources: &Resources) {
         self.secrets.0.retain(|key, _| resources.secrets.contains_key(key));
+        self.custom_headers.forget(resources);
         self.common.patterns.forget();
     }
 }

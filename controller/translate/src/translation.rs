@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use portcullis_model::policy::SetHeader;
 use portcullis_model::{
     Alias, CertificateChoice, CertificateSet, Cluster, ClusterId, HostAction, HostAlias, HostMatch, Snapshot,
     VirtualHost,
@@ -13,7 +14,7 @@ use crate::class::{Classes, Verdict};
 use crate::host::{self, Contribution, Input, Locations, Merged};
 use crate::ingress::Parsed;
 use crate::memo::{self, Beside, BesideOwned, ClusterInput, Resolved};
-use crate::{Config, Finding, Memo, ObjectRef, Options, Resources, backend, quoted, tls};
+use crate::{Config, Finding, Memo, ObjectKey, ObjectRef, Options, Resources, backend, headers, quoted, tls};
 
 /// What objects mean: what to serve, and what their authors should know.
 #[derive(Clone, Debug)]
@@ -36,7 +37,8 @@ pub fn translate(resources: &Resources, options: &Options, memo: &mut Memo) -> T
     let default_backend = translator.default_backend();
     let clusters = translator.clusters(&ingresses, &hosts, default_backend.as_ref());
     let default_certificate = translator.default_certificate();
-    let Translator { config, mut findings, certificates, .. } = translator;
+    let settings = headers::settings(&translator.config, resources, options, &mut translator.findings);
+    let Translator { mut findings, certificates, .. } = translator;
     memo.forget(resources);
     findings.sort();
     findings.dedup();
@@ -46,7 +48,7 @@ pub fn translate(resources: &Resources, options: &Options, memo: &mut Memo) -> T
         certificates: Arc::new(CertificateSet { default: default_certificate, by_host: certificates }),
         default_backend,
         health_path: options.health_check_path.as_str().into(),
-        settings: Arc::new(config.settings.clone()),
+        settings: Arc::new(settings),
     };
     Translation { snapshot, findings }
 }
@@ -226,7 +228,9 @@ impl Translator<'_> {
                 )),
             }
         }
+        let custom_headers = ingresses().filter_map(|parsed| self.custom_headers(parsed)).collect();
         Input {
+            custom_headers,
             certificate: self.certificates.get(host).cloned(),
             tls: self.is_tls(host),
             canaries: own_canaries,
@@ -235,6 +239,23 @@ impl Translator<'_> {
             contributions,
             catch_all,
         }
+    }
+
+    /// What `custom-headers` of an Ingress leads to; none where that closes its paths.
+    fn custom_headers(&mut self, parsed: &Parsed) -> Option<(ObjectKey, Option<Arc<[SetHeader]>>)> {
+        let text = parsed.draft.custom_headers.as_ref()?;
+        let memo = &mut self.memo.custom_headers;
+        let custom = memo.named(text, &parsed.key.namespace, &self.config, self.resources);
+        if let Err(reason) = &custom {
+            self.findings.push(Finding::error(
+                &parsed.object(),
+                &format!("{}/custom-headers", self.options.annotations_prefix),
+                "custom-headers-refused",
+                format!("{reason}; every path of the Ingress answers 503"),
+                "name a ConfigMap of the namespace whose names are all in global-allowed-response-headers",
+            ));
+        }
+        Some((parsed.key.clone(), custom.ok()))
     }
 
     /// Whether a certificate is registered for the host itself or for the wildcard above it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::policy::SetHeader;
 use crate::{ForwardedTrust, ProcessSettings, Template, TlsSettings};
 
 /// Settings that no route changes. Defaults are those of ingress-nginx.
@@ -29,6 +30,11 @@ pub struct Settings {
     /// `hide-headers`: response headers of upstreams that are dropped.
     #[serde(serialize_with = "names_as_text")]
     pub hide_headers: Vec<HeaderName>,
+    /// `add-headers`: set on every response. Values may depend on the request.
+    pub add_headers: Vec<SetHeader>,
+    /// `proxy-set-headers`: set on every request to an upstream. Values may be secret, so that only names are shown.
+    #[serde(serialize_with = "set_names_as_text")]
+    pub proxy_set_headers: Vec<SetHeader>,
     /// `relative-redirects`, default off, for redirects that no route decides.
     pub relative_redirects: bool,
     /// Access log.
@@ -45,6 +51,10 @@ fn names_as_text<S: serde::Serializer>(names: &[HeaderName], serializer: S) -> R
     serializer.collect_seq(names.iter().map(HeaderName::as_str))
 }
 
+fn set_names_as_text<S: serde::Serializer>(headers: &[SetHeader], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(headers.iter().map(|header| header.name().as_str()))
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -57,6 +67,8 @@ impl Default for Settings {
             original_uri: false,
             header_names: HeaderNameRules::default(),
             hide_headers: Vec::new(),
+            add_headers: Vec::new(),
+            proxy_set_headers: Vec::new(),
             relative_redirects: false,
             access_log: AccessLogSettings::default(),
             tls: Arc::default(),

@@ -142,6 +142,8 @@ impl Decider<'_> {
             canary,
             upstream: UpstreamPolicy { protocol, host: upstream_host },
             fallback: _, // The upstream of CompiledRoute::fallback.
+            headers: _,  // Set when fields are written, as is what follows.
+            response: _,
             timeouts: _, // Of the tries, once it is decided where they go.
             retry: _,
             observe: _, // Decides what is logged, not what is done.

@@ -35,6 +35,8 @@ pub(crate) struct Exchange {
     place: Place,
     /// `X-Request-ID`.
     pub(super) request_id: Option<HeaderValue>,
+    /// Values of the templates of `add-headers`.
+    pub(super) added: Vec<Option<HeaderValue>>,
     /// The route.
     pub(super) route: Option<Arc<CompiledRoute>>,
     /// Where the request is sent.
@@ -81,6 +83,7 @@ impl Exchange {
             method: "",
             place: Place::Nowhere,
             request_id: None,
+            added: Vec::new(),
             route: None,
             to: None,
             default_backend: None,

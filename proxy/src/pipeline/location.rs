@@ -18,7 +18,7 @@ pub(super) fn app_root(head: &RequestHead<'_>, reading: &Reading<'_>, path: &str
 pub(super) fn www(head: &RequestHead<'_>, target: &HostName) -> String {
     let own = head.facts.port.to_string();
     let port = head.forwarded_port().unwrap_or(&own);
-    format!("{}://{target}:{port}{}", head.scheme(), without_slash(head.target()))
+    format!("{}://{target}:{port}{}", head.scheme(), without_slash(rooted(head.target())))
 }
 
 /// HTTPS: the host without its port, and one trailing slash of the whole request URI removed unless `keep_slash`.
@@ -32,7 +32,8 @@ pub(super) fn https(
 ) -> Option<String> {
     let own = || reading.authority.as_ref().map(|authority| authority.as_received());
     let host = without_port(head.forwarded_host().or_else(own)?);
-    let uri = if keep_slash { head.target() } else { without_slash(head.target()) };
+    let uri = rooted(head.target());
+    let uri = if keep_slash { uri } else { without_slash(uri) };
     let port = if with_port { format!(":{}", head.facts.https_port) } else { String::new() };
     Some(format!("https://{host}{port}{uri}"))
 }
@@ -50,6 +51,16 @@ pub(super) fn on_this_host(head: &RequestHead<'_>, reading: &Reading<'_>, path: 
         Some(authority) if !relative => format!("{}://{}{path}", head.facts.scheme(), authority.host()),
         _ => path.to_owned(),
     }
+}
+
+/// The target without further slashes before its path: a client that reads `//name` as a host must not be sent there. A
+/// backslash cannot be among them, since such targets are refused.
+fn rooted(target: &str) -> &str {
+    let mut rooted = target;
+    while let Some(rest) = rooted.strip_prefix('/').filter(|rest| rest.starts_with('/')) {
+        rooted = rest;
+    }
+    rooted
 }
 
 fn without_slash(uri: &str) -> &str {
@@ -95,7 +106,11 @@ mod tests {
             ("/a/?x=/", "A.example", false, false, "https://A.example/a/?x="),
             ("/a?b=c", "a.example", false, false, "https://a.example/a?b=c"),
             ("/a", "a.example", false, true, "https://a.example:8443/a"),
-            ("//b.example/x", "a.example", false, false, "https://a.example//b.example/x"),
+            ("//b.example/x", "a.example", false, false, "https://a.example/b.example/x"),
+            ("///b.example//x", "a.example", true, false, "https://a.example/b.example//x"),
+            ("//", "a.example", true, false, "https://a.example/"),
+            ("//", "a.example", false, false, "https://a.example"),
+            ("//?//x", "a.example", false, false, "https://a.example/?//x"),
             ("/x", "[::1]:8080", false, false, "https://[::1]/x"),
             ("/x", "[::1]", false, false, "https://[::1]/x"),
         ] {
@@ -120,6 +135,7 @@ mod tests {
             ("/", TLS, "", false, "https://www.a.example:8443"),
             ("/a/?b=1", PLAIN, "", false, "http://www.a.example:8080/a/?b=1"),
             ("/a/", PLAIN, "", false, "http://www.a.example:8080/a"),
+            ("//b.example/", PLAIN, "", false, "http://www.a.example:8080/b.example"),
             ("/a/", PLAIN, forwarded, false, "http://www.a.example:8080/a"),
             ("/a/", PLAIN, forwarded, true, "https://www.a.example:443/a"),
         ] {

@@ -9,8 +9,11 @@ mod hop;
 mod location;
 mod request_fields;
 mod response_body;
+mod response_cookies;
 mod response_fields;
+mod response_location;
 mod rewrite;
+mod set_headers;
 mod upgrade;
 mod variables;
 
@@ -26,6 +29,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body, Incoming};
+use portcullis_model::policy::SetHeader;
 use portcullis_model::{Protocol, Reason, Settings};
 
 pub use answer::Answer;
@@ -45,8 +49,9 @@ use crate::respond;
 use crate::server::ClientConnection;
 use crate::table::{HostChoice, RoutingTable};
 use crate::upstream::{Delivery, Sent, Transport, send};
-use request_fields::{Framing, RequestFields};
+use request_fields::{Framing, Material, RequestFields};
 use response_fields::ResponseFields;
+use set_headers::Expander;
 use variables::Variables;
 
 /// Serves one request.
@@ -133,16 +138,23 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
         head.read()
     };
     let known = reading.as_ref().ok();
-    exchange.note_request(&Variables { head: &head, reading: known, route: None, connection: connection.variables() });
+    let variables = Variables { head: &head, reading: None, route: None, connection: connection.variables() };
+    exchange.note_request(&Variables { reading: known, ..variables });
     let reading = match reading {
         Ok(reading) => reading,
-        Err(refusal) => return answer(refusal, false),
+        Err(refusal) => {
+            expand_added(&variables, settings, exchange);
+            return answer(refusal, false);
+        }
     };
     let mut draw = |total: u32| u32::try_from(worker.random().below(total as usize)).unwrap_or(0) + 1;
     let patterns = &mut worker.patterns();
     let decision = Decider { head: &head, reading: &reading, patterns, draw: &mut draw }.decide(table);
     exchange.route = decision.route.map(Arc::clone);
     exchange.note_place(&decision, &head, &reading);
+    let route = decision.route.map(|route| &**route);
+    let variables = Variables { reading: Some(&reading), route, ..variables };
+    expand_added(&variables, settings, exchange);
     if is_silent(&decision, settings) {
         exchange.keep_silent();
     }
@@ -156,8 +168,13 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     }
     let of_path = decision.of_path;
     let websocket = upgrade::is_handshake(&head, has_body);
-    let route = decision.route.map(|route| &**route);
-    let fields = RequestFields::new(&head, &reading, &forward, route, settings, (connection.texts(), worker.random()));
+    let material = Material {
+        texts: connection.texts(),
+        random: worker.random(),
+        clock: worker.clock(),
+        request_id: exchange.request_id.take(),
+    };
+    let fields = RequestFields::new(&variables, &reading, &forward, settings, material);
     let uri = target_uri(&parts.uri, &forward.target);
     let (Ok(fields), Some(uri)) = (fields, uri) else {
         return answer(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal), of_path);
@@ -171,12 +188,24 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     let has_length = parts.headers.contains_key(header::CONTENT_LENGTH);
     let framing = if has_body && !has_length { Framing::Chunked } else { Framing::AsReceived };
     let Parts { method, mut headers, .. } = parts;
-    fields.apply(&mut headers, framing, websocket);
+    let connection_header = route.and_then(|route| route.route.policy.headers.connection);
+    fields.apply(&mut headers, framing, websocket, connection_header);
     // What no Ingress answers is sent by the defaults.
     let (timeouts, retry) =
         route.map(|route| (route.route.policy.timeouts, route.route.policy.retry)).unwrap_or_default();
     let delivery = Delivery { transport, method, uri, headers, timeouts, retry, body: None };
     Plan { step: Step::Send { delivery, websocket }, of_path }
+}
+
+/// Works out the values of `add-headers` that depend on the request, while its head is there.
+fn expand_added(variables: &Variables<'_>, settings: &Settings, exchange: &mut Exchange) {
+    if settings.add_headers.iter().any(SetHeader::is_template) {
+        let connection = Rc::clone(exchange.connection());
+        let worker = connection.worker();
+        exchange.request_id = request_fields::request_id(variables.head, settings.request_id, worker.random());
+        let expander = Expander { variables, request_id: exchange.request_id.as_ref(), clock: worker.clock() };
+        exchange.added = expander.templates(&settings.add_headers);
+    }
 }
 
 /// Requests that leave no line in the access log.
@@ -256,7 +285,7 @@ impl Reply<'_> {
         if answer.status.as_u16() >= 400 {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        self.fields().decorate(&mut headers);
+        self.fields(&exchange).decorate(&mut headers);
         if answer.ends_connection() {
             exchange.connection().close_after(&mut headers);
             exchange.connection().note_unread();
@@ -268,7 +297,7 @@ impl Reply<'_> {
     /// The response of an upstream.
     fn relay(&self, sent: Sent, exchange: Box<Exchange>) -> Response<ResponseBody> {
         let (mut parts, incoming) = sent.response.into_parts();
-        self.fields().apply(&mut parts.headers);
+        self.fields(&exchange).apply(&mut parts.headers);
         let phrase = parts.extensions.remove::<hyper::ext::ReasonPhrase>();
         let mut response = respond_with(parts.status, parts.headers, exchange, |exchange| {
             ResponseBody::upstream(incoming, sent.connection, exchange)
@@ -282,7 +311,7 @@ impl Reply<'_> {
     /// The 101 of an upstream; the tunnel begins when hyper has sent it.
     fn switch(&self, sent: Sent, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         let (mut parts, _) = sent.response.into_parts();
-        self.fields().apply(&mut parts.headers);
+        self.fields(&exchange).apply(&mut parts.headers);
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         exchange.note_response(parts.status, &parts.headers);
@@ -294,8 +323,9 @@ impl Reply<'_> {
         response
     }
 
-    fn fields(&self) -> ResponseFields<'_> {
-        ResponseFields { settings: self.settings, hsts: self.hsts }
+    fn fields<'f>(&'f self, exchange: &'f Exchange) -> ResponseFields<'f> {
+        let policy = exchange.route.as_ref().map(|route| &*route.route.policy);
+        ResponseFields { settings: self.settings, hsts: self.hsts, policy, added: &exchange.added }
     }
 }
 

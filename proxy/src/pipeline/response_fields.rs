@@ -1,9 +1,10 @@
 //! The fields a client receives with an upstream's response.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use portcullis_model::Settings;
+use portcullis_model::policy::ResponseRewrite;
+use portcullis_model::{RoutePolicy, Settings};
 
-use super::hop;
+use super::{hop, response_cookies, response_location, set_headers};
 
 /// What we add to an upstream's fields, and what stays.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,10 @@ pub(super) struct ResponseFields<'s> {
     pub(super) settings: &'s Settings,
     /// Whether the response is that of a path over TLS, so that it carries HSTS.
     pub(super) hsts: bool,
+    /// The policy of the route, where there is one.
+    pub(super) policy: Option<&'s RoutePolicy>,
+    /// Values of the templates of `add-headers`.
+    pub(super) added: &'s [Option<HeaderValue>],
 }
 
 impl ResponseFields<'_> {
@@ -37,6 +42,9 @@ impl ResponseFields<'_> {
         for name in found {
             headers.remove(name);
         }
+        if let Some(change) = self.policy.and_then(|policy| policy.response.as_deref()) {
+            rewrite(headers, change);
+        }
         self.decorate(headers);
     }
 
@@ -48,6 +56,19 @@ impl ResponseFields<'_> {
         if let Some(hsts) = self.settings.hsts.as_ref().filter(|_| self.hsts) {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.value().clone());
         }
+        set_headers::set(headers, &self.settings.add_headers, self.added);
+        if let Some(custom) = self.policy.and_then(|policy| policy.headers.response.as_deref()) {
+            set_headers::set(headers, custom, &[]);
+        }
+    }
+}
+
+/// Changes what an upstream says of its own names and paths.
+fn rewrite(headers: &mut HeaderMap, change: &ResponseRewrite) {
+    let ResponseRewrite { cookie_domain, cookie_path, location } = change;
+    response_cookies::rewrite(headers, cookie_domain.as_ref(), cookie_path.as_ref());
+    if let Some(location) = location {
+        response_location::rewrite(headers, location);
     }
 }
 
@@ -95,7 +116,7 @@ mod tests {
 
     fn applied(fields: &str, settings: &Settings, hsts: bool) -> HeaderMap {
         let mut headers = parts(&format!("GET / HTTP/1.1{fields}")).headers;
-        ResponseFields { settings, hsts }.apply(&mut headers);
+        ResponseFields { settings, hsts, policy: None, added: &[] }.apply(&mut headers);
         headers
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_model::policy::{
-    CanaryHeader, CanaryHeaderName, Closed, HttpsRedirect, Observe, Redirect, Retry, Timeouts, UpstreamPolicy,
+    CanaryHeader, CanaryHeaderName, Closed, ConnectionHeader, HttpsRedirect, Observe, Redirect, ResponseRewrite, Retry,
+    Timeouts, UpstreamPolicy,
 };
 use portcullis_model::{HostAlias, HostTls, Template};
 
@@ -47,6 +48,12 @@ pub struct Draft {
     pub default_backend: Option<Arc<str>>,
     /// `service-upstream`.
     pub service_upstream: bool,
+    /// `connection-proxy-header`.
+    pub connection: Option<ConnectionHeader>,
+    /// `custom-headers`: a ConfigMap, as written.
+    pub custom_headers: Option<Arc<str>>,
+    /// `proxy-cookie-domain`, `proxy-cookie-path`, `proxy-redirect-from`, `proxy-redirect-to`.
+    pub response: Option<Box<ResponseRewrite>>,
     /// `proxy-connect-timeout`, `proxy-send-timeout`, `proxy-read-timeout`.
     pub timeouts: Timeouts,
     /// `proxy-next-upstream` and its family.
@@ -90,6 +97,9 @@ impl Draft {
             upstream: UpstreamPolicy::default(),
             default_backend: None,
             service_upstream: config.service_upstream,
+            connection: None,
+            custom_headers: None,
+            response: config.response.clone().rewrite(),
             timeouts: config.timeouts,
             retry: config.retry,
             observe: Observe::default(),

@@ -23,6 +23,7 @@ pub use docs::render_markdown;
 pub use draft::{CanaryRules, Draft};
 pub(crate) use https_redirect::mode as https_redirect_mode;
 pub(crate) use nearest::nearest;
+pub use response::ResponseDefaults;
 pub use spec::{Group, OnError, Scope, Spec, Support};
 
 use reader::Reader;
@@ -40,7 +41,8 @@ macro_rules! groups {
 }
 
 groups! {
-    canary, rewrite, redirect, https_redirect, hosts, tls, balance, backend, timeouts, retry, observe, snippet, unsupported,
+    canary, rewrite, redirect, https_redirect, hosts, tls, balance, backend, timeouts, retry, headers, response, observe, snippet,
+    unsupported,
 }
 
 /// How much harm a value could do in ingress-nginx; `annotations-risk-level` is the highest accepted.

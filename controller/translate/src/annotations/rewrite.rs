@@ -113,7 +113,12 @@ fn app_root(text: &str) -> Result<Arc<str>, Fault> {
     if text.contains('$') {
         return Err(Fault::Because("variables are not expanded in it".to_owned()));
     }
-    if text.starts_with('/') && printable { Ok(text.into()) } else { Err(Fault::not("a path, which begins with `/`")) }
+    let elsewhere = text.starts_with("//") || text.starts_with("/\\");
+    if text.starts_with('/') && printable && !elsewhere {
+        Ok(text.into())
+    } else {
+        Err(Fault::not("a path, which begins with `/`"))
+    }
 }
 
 /// A template whose own text fits into a header field.

@@ -1,5 +1,6 @@
 //! The controller's ConfigMap, read once into checked values.
 
+mod headers;
 mod key;
 mod process;
 mod supported;
@@ -13,9 +14,10 @@ use std::collections::BTreeMap;
 use portcullis_model::Settings;
 use portcullis_model::policy::{Closed, HttpsRedirect, Retry, Timeouts};
 
-use crate::annotations::{Risk, Support, nearest, snippet, value};
+use crate::annotations::{ResponseDefaults, Risk, Support, nearest, snippet, value};
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
 
+pub(crate) use headers::is_name as is_header_name;
 pub use key::ConfigKey;
 use key::{Action, Entry, Problem};
 use written::Written;
@@ -41,6 +43,16 @@ pub struct Config {
     pub retry_non_idempotent: bool,
     /// `no-tls-redirect-locations`, default `/.well-known/acme-challenge`: rule paths that begin so are never redirected to HTTPS.
     pub no_tls_redirect_locations: Vec<String>,
+    /// `add-headers`: the ConfigMap that lists them.
+    pub add_headers: Option<ObjectKey>,
+    /// `proxy-set-headers`: the ConfigMap that lists them.
+    pub proxy_set_headers: Option<ObjectKey>,
+    /// `global-allowed-response-headers`, as written: names that `custom-headers` may set.
+    pub allowed_response_headers: Vec<String>,
+    /// Defaults of `proxy-cookie-domain`, `proxy-cookie-path`, `proxy-redirect-from`, `proxy-redirect-to`.
+    pub response: ResponseDefaults,
+    /// `allow-cross-namespace-resources`, default off: annotations may name objects of other namespaces.
+    pub allow_cross_namespace: bool,
     /// A protecting key that is set and not supported yet: every route of every Ingress is closed.
     pub closed: Option<Closed>,
     /// `annotations-risk-level`, default High.

@@ -3,6 +3,7 @@
 use http::HeaderName;
 use portcullis_model::{RedirectCode, Template};
 
+use super::headers;
 use super::key::{Action, ConfigKey, Entry, Problem, integer};
 use super::process;
 use super::written::Written;
@@ -30,6 +31,13 @@ pub(super) static KEYS: &[Entry] = &[
     flag("server-tokens", "false", "Sends `Server` with name and version.", |w, on| w.settings.server_tokens = on),
     flag("allow-backend-server-header", "false", "Lets `Server` of the upstream pass.", |w, on| w.settings.pass_server = on),
     entry("hide-headers", "names of headers, divided by commas", "", "Headers of upstreams that clients do not receive.", hide_headers),
+    entry("add-headers", headers::REFERENCE, "", "Headers that are set on every response, in place of those of the same name. Values may hold nginx variables that are known when the request is read; an empty value removes the header.", headers::add_headers),
+    entry("proxy-set-headers", headers::REFERENCE, "", "Headers that are set on requests to upstreams, in place of those of the same name. Values may hold nginx variables; an empty value removes the header.", headers::proxy_set_headers),
+    entry("global-allowed-response-headers", "names of headers, divided by commas", "", "Names that `custom-headers` may set, spelt the same.", headers::allowed),
+    entry("proxy-cookie-domain", "`off`, or a domain and its replacement", "off", "Default of the annotation.", headers::cookie_domain),
+    entry("proxy-cookie-path", "`off`, or the start of a path and its replacement", "off", "Default of the annotation.", headers::cookie_path),
+    entry("proxy-redirect-from", "`off`, `default` or the start of a URL", "off", "Default of the annotation.", headers::redirect_from),
+    entry("proxy-redirect-to", "`off` or the start of a URL", "off", "Default of the annotation.", headers::redirect_to),
     flag("enable-underscores-in-headers", "false", "Lets request headers with `_` in their names pass.", |w, on| w.settings.header_names.underscores = on),
     flag("ignore-invalid-headers", "true", "Drops request headers with other characters than letters, digits and `-` in their names.", |w, on| w.settings.header_names.unusual = !on),
     flag("generate-request-id", "true", "Makes `X-Request-ID` where the client sent none.", |w, on| w.settings.request_id = on),
@@ -57,6 +65,7 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Upstreams and annotations
     flag("service-upstream", "false", "Default of the annotation.", |w, on| w.service_upstream = on),
+    flag("allow-cross-namespace-resources", "false", "Lets `custom-headers` name ConfigMaps of other namespaces.", |w, on| w.allow_cross_namespace = on),
     entry("proxy-connect-timeout", timeouts::SECONDS, "5", "Default of the annotation.", |w, text| { w.timeouts.connect = timeouts::connect(integer(text)?)?; Ok(()) }),
     entry("proxy-send-timeout", timeouts::SECONDS, "60", "Default of the annotation.", |w, text| { w.timeouts.send = timeouts::at_least_one_second(integer(text)?)?; Ok(()) }),
     entry("proxy-read-timeout", timeouts::SECONDS, "60", "Default of the annotation.", |w, text| { w.timeouts.read = timeouts::at_least_one_second(integer(text)?)?; Ok(()) }),
@@ -130,7 +139,7 @@ fn peers(written: &mut Written, text: &str) -> Result<(), Problem> {
     }
 }
 
-fn left_out(expected: &'static str, count: usize) -> Problem {
+pub(super) fn left_out(expected: &'static str, count: usize) -> Problem {
     let entries = if count == 1 { "1 entry is".to_owned() } else { format!("{count} entries are") };
     Problem::Instead(Fault::not(expected), format!("{entries} left out, the others count"))
 }

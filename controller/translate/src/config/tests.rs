@@ -80,6 +80,14 @@ fn every_supported_key_has_an_effect() {
         ("disable-http-access-log", "true"),
         ("enable-access-log-for-default-backend", "true"),
         ("service-upstream", "true"),
+        ("add-headers", "demo/add"),
+        ("proxy-set-headers", "demo/set"),
+        ("global-allowed-response-headers", "X-A, X-B"),
+        ("proxy-cookie-domain", "localhost example.org"),
+        ("proxy-cookie-path", "/one/ /"),
+        ("proxy-redirect-from", "http://a.example/"),
+        ("proxy-redirect-to", "https://b.example/"),
+        ("allow-cross-namespace-resources", "true"),
         ("proxy-connect-timeout", "1"),
         ("proxy-send-timeout", "0x10"),
         ("proxy-read-timeout", "3600"),
@@ -114,6 +122,12 @@ fn bad_values_leave_the_default_and_are_told() {
         ("hsts-max-age", "1y"),
         ("hsts-max-age", "-1"),
         ("forwarded-for-header", "X Forwarded"),
+        ("add-headers", "no-namespace"),
+        ("proxy-set-headers", "a/b/c"),
+        ("proxy-cookie-domain", "one"),
+        ("proxy-cookie-path", "/ \"/; Secure\""),
+        ("proxy-redirect-from", "~^http"),
+        ("proxy-redirect-to", "$scheme://$host/"),
         ("log-format-upstream", "$nope"),
         ("log-format-upstream", ""),
         ("proxy-read-timeout", "soon"),
@@ -200,6 +214,7 @@ fn lists_lose_blanks_and_empty_entries() {
     assert_eq!(read(&[("annotation-value-word-blocklist", " {, _by_lua ,,")]).0, config);
     assert!(read(&[("no-tls-redirect-locations", "")]).0.no_tls_redirect_locations.is_empty());
     let (config, findings) = read(&[("hide-headers", "X-A, b c,X-B")]);
+    assert_eq!(read(&[("global-allowed-response-headers", "X-A, b c,x_B")]).0.allowed_response_headers, ["X-A", "x_B"]);
     assert_eq!((config.settings.hide_headers.len(), codes(&findings)), (2, vec!["invalid-config-value"]));
 }
 

@@ -7,9 +7,7 @@ use crate::annotations::value;
 #[rustfmt::skip]
 pub(super) static KEYS: &[Entry] = &[
     // Security and admission
-    later_flag("allow-cross-namespace-resources", "false", "Lets annotations name Secrets and ConfigMaps of other namespaces."),
     later_flag("strict-validate-path-type", "true", "Lets the webhook refuse special characters in Exact and Prefix paths."),
-    later("global-allowed-response-headers", "names of headers, divided by commas", "", "Names that `custom-headers` may set."),
     closes("block-cidrs", "addresses or networks, divided by commas", "Clients that get 403."),
     closes("block-user-agents", "texts or `~` expressions, divided by commas", "User agents that get 403."),
     closes("block-referers", "texts or `~` expressions, divided by commas", "Referers that get 403."),
@@ -38,8 +36,6 @@ pub(super) static KEYS: &[Entry] = &[
     nothing("forwarded-for-proxy-protocol-header", "the name of a header", "X-Forwarded-For-Proxy-Protocol", "No header is used for this inside."),
     later_flag("use-proxy-protocol", "false", "Expects the PROXY protocol on both ports."),
     later("proxy-protocol-header-timeout", "a duration", "5s", "How long the header of the PROXY protocol may take."),
-    later("proxy-set-headers", "`namespace/name` of a ConfigMap", "", "Headers that are set on requests to upstreams."),
-    later("add-headers", "`namespace/name` of a ConfigMap", "", "Headers that are set on responses."),
 
     // TLS
     nothing("ssl-dh-param", "`namespace/name` of a Secret", "", "Finite-field key exchange is not offered here."),
@@ -58,10 +54,6 @@ pub(super) static KEYS: &[Entry] = &[
     later("proxy-request-buffering", "`on` or `off`", "on", "Default of the annotation."),
     nothing("proxy-max-temp-file-size", "a size", "1024m", "Nothing is kept on disk here."),
     later("proxy-http-version", "`1.0` or `1.1`", "1.1", "Default of the annotation."),
-    later("proxy-cookie-domain", "`off`, or a domain and its replacement", "off", "Default of the annotation."),
-    later("proxy-cookie-path", "`off`, or a path and its replacement", "off", "Default of the annotation."),
-    later("proxy-redirect-from", "`off`, `default` or the start of a URL", "off", "Default of the annotation."),
-    later("proxy-redirect-to", "`off` or the start of a URL", "off", "Default of the annotation."),
     later("load-balance", "`round_robin` or `ewma`", "round_robin", "Default of the annotation."),
     later_number("upstream-keepalive-connections", "a number of connections", "320", "Idle connections to upstreams per worker."),
     later("upstream-keepalive-time", "a time", "1h", "How old such a connection may get."),

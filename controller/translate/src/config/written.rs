@@ -6,8 +6,9 @@ use portcullis_model::policy::{HttpsRedirect, Retry, Timeouts};
 use portcullis_model::{Hsts, LogEscape, SessionTickets, Settings, TicketKey};
 
 use super::Config;
+use crate::ObjectKey;
 use crate::annotations::retry::with_non_idempotent;
-use crate::annotations::{Risk, https_redirect_mode};
+use crate::annotations::{ResponseDefaults, Risk, https_redirect_mode};
 
 /// What was written, key by key where several keys make one setting.
 pub(super) struct Written {
@@ -31,6 +32,11 @@ pub(super) struct Written {
     pub(super) retry: Retry,
     pub(super) retry_non_idempotent: bool,
     pub(super) no_tls_redirect_locations: Vec<String>,
+    pub(super) add_headers: Option<ObjectKey>,
+    pub(super) proxy_set_headers: Option<ObjectKey>,
+    pub(super) allowed_response_headers: Vec<String>,
+    pub(super) response: ResponseDefaults,
+    pub(super) allow_cross_namespace: bool,
     pub(super) risk_level: Risk,
     pub(super) word_blocklist: Vec<String>,
     pub(super) allow_snippets: bool,
@@ -61,6 +67,11 @@ impl Default for Written {
             retry: Retry::default(),
             retry_non_idempotent: false,
             no_tls_redirect_locations: vec!["/.well-known/acme-challenge".to_owned()],
+            add_headers: None,
+            proxy_set_headers: None,
+            allowed_response_headers: Vec::new(),
+            response: ResponseDefaults::default(),
+            allow_cross_namespace: false,
             risk_level: Risk::High,
             word_blocklist: Vec::new(),
             allow_snippets: false,
@@ -102,6 +113,11 @@ impl Written {
             },
             retry_non_idempotent: self.retry_non_idempotent,
             no_tls_redirect_locations: self.no_tls_redirect_locations,
+            add_headers: self.add_headers,
+            proxy_set_headers: self.proxy_set_headers,
+            allowed_response_headers: self.allowed_response_headers,
+            response: self.response,
+            allow_cross_namespace: self.allow_cross_namespace,
             closed: None,
             risk_level: self.risk_level,
             word_blocklist: self.word_blocklist,

@@ -2,9 +2,11 @@
 
 mod canary;
 mod closed;
+mod headers;
 mod https_redirect;
 mod observe;
 mod redirect;
+mod response;
 mod retry;
 mod rewrite;
 mod timeouts;
@@ -14,9 +16,11 @@ use serde::Serialize;
 
 pub use canary::{Canary, CanaryHeader, CanaryHeaderName};
 pub use closed::Closed;
+pub use headers::{ConnectionHeader, HeaderPolicy, HeaderText, InvalidSetHeader, SetHeader};
 pub use https_redirect::{HttpsRedirect, HttpsRedirectMode};
 pub use observe::Observe;
 pub use redirect::{Location, Redirect};
+pub use response::{CookieDomain, PrefixChange, ResponseRewrite};
 pub use retry::{FailedTry, Retry, RetryCondition, RetryConditions};
 pub use rewrite::Rewrite;
 pub use timeouts::{Limit, Timeouts};
@@ -49,6 +53,11 @@ pub struct RoutePolicy {
     /// `default-backend`: takes all requests while the backend has no endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<ClusterId>,
+    /// `connection-proxy-header`, `custom-headers`.
+    pub headers: HeaderPolicy,
+    /// `proxy-cookie-domain`, `proxy-cookie-path`, `proxy-redirect-from`, `proxy-redirect-to`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<Box<ResponseRewrite>>,
     /// `proxy-connect-timeout`, `proxy-send-timeout`, `proxy-read-timeout`.
     #[serde(skip_serializing_if = "Timeouts::is_default")]
     pub timeouts: Timeouts,

@@ -1,6 +1,7 @@
 //! Which route serves a request and why: the lookups and decisions of the proxy itself, told step by step.
 
 mod answer;
+mod fields;
 mod hosts;
 mod policies;
 mod request;

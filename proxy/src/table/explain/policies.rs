@@ -1,12 +1,15 @@
 //! What is asked of a request after its lookup, in the order of the pipeline.
 
 use http::HeaderMap;
-use portcullis_model::policy::{Canary, HttpsRedirect, HttpsRedirectMode, Retry, Timeouts, UpstreamPolicy};
+use portcullis_model::policy::{
+    Canary, HeaderPolicy, HttpsRedirect, HttpsRedirectMode, ResponseRewrite, Retry, Timeouts, UpstreamPolicy,
+};
 use portcullis_model::{PatternCache, Reason, RoutePolicy};
 use serde::Serialize;
 
 use super::Decisions;
 use super::answer::{header_text, scheme, target};
+use super::fields;
 use crate::pipeline::{Answer, Destination, Forward, Outcome, Reading, RequestHead};
 use crate::table::{CompiledRoute, HostChoice, RoutingTable};
 
@@ -142,6 +145,8 @@ impl Walk<'_> {
             canary,
             upstream,
             fallback: _, // The upstream of CompiledRoute::fallback.
+            headers,
+            response,
             timeouts,
             retry,
             observe,
@@ -169,6 +174,7 @@ impl Walk<'_> {
             self.upstream(upstream);
             self.tries(timeouts, retry);
         }
+        self.fields(headers, response.as_deref());
         if !observe.access_log {
             let detail = "no line is written".to_owned();
             self.steps.push(PolicyStep { policy: "enable-access-log", effect: Effect::Applies, detail });
@@ -233,6 +239,14 @@ impl Walk<'_> {
             detail.push_str(&format!(", X-Forwarded-Prefix {prefix}"));
         }
         self.step("upstream", &[], true, detail);
+    }
+
+    fn fields(&mut self, headers: &HeaderPolicy, response: Option<&ResponseRewrite>) {
+        let settings = self.table.settings();
+        let set = (settings.add_headers.as_slice(), settings.proxy_set_headers.as_slice());
+        for (policy, detail) in fields::changes(set, headers, response, self.decisions.forward().is_some()) {
+            self.steps.push(PolicyStep { policy, effect: Effect::Applies, detail });
+        }
     }
 
     /// Shown where they are not the defaults.

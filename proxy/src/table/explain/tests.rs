@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_model::policy::{
-    Canary, CanaryHeader, CanaryHeaderName, Closed, HttpsRedirectMode, Limit, Location, Observe, Redirect, Retry,
-    RetryConditions, Rewrite,
+    Canary, CanaryHeader, CanaryHeaderName, Closed, ConnectionHeader, CookieDomain, HeaderPolicy, HttpsRedirectMode,
+    Limit, Location, Observe, PrefixChange, Redirect, ResponseRewrite, Retry, RetryConditions, Rewrite, SetHeader,
 };
 use portcullis_model::{
     Backend, CertificateChoice, CertificateSet, Endpoint, HostAction, PathMode, Pattern, PatternSyntax, Protocol,
@@ -443,4 +443,53 @@ answer        proxied to http://shop-Prefix /wear-80/wear/x?y=1
     assert_eq!(json["routes"][0]["match"], "Prefix /wear");
     assert_eq!(json["backends"][0]["endpoints"][0], "192.0.2.1:8080");
     assert_eq!(json["host"]["choice"], "exact");
+}
+
+#[test]
+fn changes_of_fields_are_told_without_the_values_that_upstreams_receive() {
+    let host = host_with("a.example", |route| {
+        policy(route).headers = HeaderPolicy {
+            connection: Some(ConnectionHeader::Close),
+            response: Some(vec![SetHeader::literal("X-Team", "shop").unwrap()].into()),
+        };
+        policy(route).response = Some(Box::new(ResponseRewrite {
+            cookie_domain: CookieDomain::new("a", "b"),
+            cookie_path: PrefixChange::new("/a", "/b"),
+            location: PrefixChange::new("http://a/", "http://b/"),
+        }));
+    });
+    let (mut snapshot, registry) = (snapshot(&[]), UpstreamRegistry::default());
+    snapshot.hosts.insert(host.host.clone(), Arc::new(host));
+    snapshot.settings = Arc::new(Settings {
+        add_headers: vec![SetHeader::new("X-Added", "1").unwrap(), SetHeader::new("X-Gone", "").unwrap()],
+        proxy_set_headers: vec![SetHeader::new("X-Api-Key", "s3cret").unwrap()],
+        ..Settings::default()
+    });
+    let table = RoutingTable::compile(&snapshot, &registry, None);
+    for live in [false, true] {
+        if live {
+            let id = table.snapshot().hosts.values().flat_map(|host| routes_of(host)).find_map(|route| {
+                match &route.backend {
+                    Backend::Cluster(id) => Some(id.clone()),
+                    Backend::Default => None,
+                }
+            });
+            registry.set_endpoints(&id.unwrap(), &[Endpoint { address: "192.0.2.1:8080".parse().unwrap() }]);
+        }
+        let explanation = explain(&table, &ExplainRequest::get("http://a.example/").unwrap());
+        for (policy, sent_on, want) in [
+            ("add-headers", false, "the response has x-added, no x-gone"),
+            ("custom-headers", false, "the response has x-team"),
+            ("proxy-set-headers", true, "the upstream receives x-api-key"),
+            ("connection-proxy-header", true, "the upstream receives Connection: close"),
+            ("proxy-cookie-domain", true, "Domain of cookies: a becomes b"),
+            ("proxy-cookie-path", true, "Path of cookies: what begins with /a begins with /b"),
+            ("proxy-redirect-from", true, "Location and Refresh: what begins with http://a/ begins with http://b/"),
+        ] {
+            let want = (live || !sent_on).then_some((Effect::Applies, want));
+            assert_eq!(step(&explanation, policy), want, "{policy} {live}");
+        }
+        assert!(!explanation.to_string().contains("s3cret"));
+        assert!(!serde_json::to_string(&snapshot).unwrap().contains("s3cret"));
+    }
 }

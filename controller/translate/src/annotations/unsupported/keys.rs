@@ -112,12 +112,6 @@ pub(super) const LATER: &[Later] = &[
     Later::size("proxy-max-temp-file-size", "1024m", "How much of a response is kept on disk.").config_key("proxy-max-temp-file-size"),
 
     // Headers and errors of responses
-    Later::text("proxy-cookie-domain", "`off`, or a domain and its replacement", "off", "Changes the domain of cookies of the upstream.").chars(Chars::Of(Charset::BASIC_SPACE)).risk(Medium).config_key("proxy-cookie-domain"),
-    Later::text("proxy-cookie-path", "`off`, or a path and its replacement", "off", "Changes the path of cookies of the upstream.").chars(URL).risk(Medium).config_key("proxy-cookie-path"),
-    Later::text("proxy-redirect-from", "`off`, `default` or the start of a URL", "off", "What is replaced in `Location` of the upstream.").chars(URL).risk(Medium).config_key("proxy-redirect-from"),
-    Later::text("proxy-redirect-to", "`off` or the start of a URL", "off", "What takes the place of `proxy-redirect-from`.").chars(URL).risk(Medium).config_key("proxy-redirect-to"),
-    Later::text("connection-proxy-header", "`close` or `keep-alive`", "", "`Connection` as the upstream receives it.").parsed(|text| value::word(text, &["close", "keep-alive"]).map(|_| true)).on_error(Reject),
-    Later::text("custom-headers", "`namespace/name` of a ConfigMap", "", "Headers that are set on responses.").chars(BASIC).risk(Medium),
     Later::text("custom-http-errors", "statuses from 400 to 599, divided by commas", "", "Errors for which the default backend answers.").parsed(http_errors).on_error(Reject).config_key("custom-http-errors"),
     Later::boolean("disable-proxy-intercept-errors", "false", "Leaves errors of the upstream alone.").config_key("disable-proxy-intercept-errors"),
 
