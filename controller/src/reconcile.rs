@@ -216,6 +216,7 @@ fn check_default_backend(input: &Input) -> Result<(), StartError> {
 fn same_rules(one: &Snapshot, other: &Snapshot) -> bool {
     let Snapshot { hosts, clusters: _, certificates, default_backend, health_path, settings } = one;
     *hosts == other.hosts
+        && one.policies().eq(other.policies())
         && *certificates == other.certificates
         && *default_backend == other.default_backend
         && *health_path == other.health_path

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use portcullis_model::{Cluster, ClusterId, DnsTarget, Endpoint, Endpoints};
+use portcullis_model::{Cluster, ClusterId, ClusterPolicy, DnsTarget, Endpoint, Endpoints};
 
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
 
@@ -15,12 +15,13 @@ use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
 pub(crate) fn cluster(
     id: &ClusterId,
     service_upstream: bool,
+    policy: Arc<ClusterPolicy>,
     resources: &Resources,
     options: &Options,
     findings: &mut Vec<Finding>,
 ) -> Cluster {
     let endpoints = endpoints(id, service_upstream, resources, options, findings);
-    Cluster { id: id.clone(), endpoints }
+    Cluster { id: id.clone(), endpoints, policy }
 }
 
 fn endpoints(

@@ -369,6 +369,7 @@ impl RouteBuilder<'_> {
             relative_redirects: draft.relative_redirects,
             rewrite,
             canary: location.backend.and_then(|id| self.input.canaries.get(id)).cloned(),
+            session: draft.session.affinity.is_some(),
             upstream: draft.upstream.clone(),
             fallback: key.and_then(|key| self.input.fallbacks.get(key)).cloned(),
             headers: HeaderPolicy { connection: draft.connection, response: custom.cloned().flatten() },

@@ -4,6 +4,7 @@
 //! what a user wrote, which becomes a [`Finding`] instead. The cluster, a manifest folder, `lint`, `explain` and the admission
 //! webhook all call it, so that they cannot disagree.
 
+mod affinity;
 pub mod annotations;
 mod backend;
 mod canary;

@@ -11,7 +11,8 @@ use std::sync::{Arc, Weak};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::Ingress;
 use portcullis_model::{
-    Certificate, Cluster, ClusterId, HostMatch, InvalidPattern, Pattern, PatternSyntax, RoutePolicy,
+    Affinity, Balance, Certificate, Cluster, ClusterId, ClusterPolicy, HostMatch, InvalidPattern, Pattern,
+    PatternSyntax, RoutePolicy,
 };
 
 use crate::certificate::certificate_from_secret;
@@ -56,6 +57,16 @@ pub(crate) struct ClusterInput {
 pub(crate) struct Common {
     pub(crate) patterns: Patterns,
     pub(crate) policies: Policies,
+    /// The policy of most clusters.
+    plain: Arc<ClusterPolicy>,
+}
+
+impl Common {
+    /// The policy of a cluster, as one for all that are the default.
+    pub(crate) fn cluster_policy(&self, balance: &Balance, affinity: Option<&Affinity>) -> Arc<ClusterPolicy> {
+        let policy = ClusterPolicy { balance: balance.clone(), affinity: affinity.cloned() };
+        if policy.is_default() { Arc::clone(&self.plain) } else { Arc::new(policy) }
+    }
 }
 
 #[derive(Debug)]

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use portcullis_model::policy::SetHeader;
 use portcullis_model::{
-    Alias, CertificateChoice, CertificateSet, Cluster, ClusterId, HostAction, HostAlias, HostMatch, Snapshot,
-    VirtualHost,
+    Affinity, Alias, Balance, CertificateChoice, CertificateSet, Cluster, ClusterId, ClusterPolicy, HostAction,
+    HostAlias, HostMatch, Snapshot, VirtualHost,
 };
 
-use crate::canary::{self, Canaries};
+use crate::canary::{self, Canaries, Follower, MergedCanaries};
 use crate::class::{Classes, Verdict};
 use crate::host::{self, Contribution, Input, Locations, Merged};
 use crate::ingress::Parsed;
 use crate::memo::{self, Beside, BesideOwned, ClusterInput, Resolved};
-use crate::{Config, Finding, Memo, ObjectKey, ObjectRef, Options, Resources, backend, headers, quoted, tls};
+use crate::{Config, Finding, Memo, ObjectKey, ObjectRef, Options, Resources, affinity, backend, headers, quoted, tls};
 
 /// What objects mean: what to serve, and what their authors should know.
 #[derive(Clone, Debug)]
@@ -32,7 +32,8 @@ pub fn translate(resources: &Resources, options: &Options, memo: &mut Memo) -> T
     let mut findings = Vec::new();
     let config = memo.config(resources, options, &mut findings);
     let ingresses = served(resources, options, &config, memo, &mut findings);
-    let mut translator = Translator { resources, options, config, memo, findings, certificates: BTreeMap::new() };
+    let mut translator =
+        Translator { resources, options, config, memo, findings, certificates: BTreeMap::new(), followers: Vec::new() };
     let hosts = translator.hosts(&ingresses);
     let default_backend = translator.default_backend();
     let clusters = translator.clusters(&ingresses, &hosts, default_backend.as_ref());
@@ -95,6 +96,8 @@ struct Translator<'a> {
     memo: &'a mut Memo,
     findings: Vec<Finding>,
     certificates: BTreeMap<HostMatch, CertificateChoice>,
+    /// Canaries that follow the sessions of their primaries.
+    followers: Vec<Follower>,
 }
 
 /// Contributions by host, in order of age.
@@ -138,7 +141,9 @@ impl Translator<'_> {
                 touched.insert(host.clone(), Locations::gather(contributions, catch_all, default_server));
             }
         }
-        canary::merge(canaries(), &touched, &mut self.findings)
+        let MergedCanaries { by_primary, followers } = canary::merge(canaries(), &touched, &mut self.findings);
+        self.followers = followers;
+        by_primary
     }
 
     /// Aliases by host: those of the oldest Ingress that has any; a name that belongs to a host, or to an earlier one's aliases, is left out.
@@ -325,6 +330,7 @@ impl Translator<'_> {
         hosts: &BTreeMap<HostMatch, Arc<VirtualHost>>,
         default_backend: Option<&ClusterId>,
     ) -> BTreeMap<ClusterId, Arc<Cluster>> {
+        let affinities = affinity::merge(ingresses, &self.followers);
         let mut wanted: Vec<(&ClusterId, bool, Option<&Arc<Parsed>>)> = Vec::new();
         for parsed in ingresses {
             wanted.extend(parsed.clusters().map(|id| (id, parsed.draft.service_upstream, Some(parsed))));
@@ -346,9 +352,14 @@ impl Translator<'_> {
             if let (None, Some(parsed)) = (service, first) {
                 self.missing_service(id, parsed);
             }
-            let entry = last.take(id).filter(|entry| entry.input == input).unwrap_or_else(|| {
+            let balance = first.map_or(&self.config.balance, |parsed| &parsed.draft.balance);
+            let affinity = affinities.get(id);
+            let same = |entry: &Resolved| entry.input == input && is_policy(&entry.cluster.policy, balance, affinity);
+            let entry = last.take(id).filter(same).unwrap_or_else(|| {
                 let mut findings = Vec::new();
-                let cluster = backend::cluster(id, service_upstream, self.resources, self.options, &mut findings);
+                let policy = self.memo.common.cluster_policy(balance, affinity);
+                let cluster =
+                    backend::cluster(id, service_upstream, policy, self.resources, self.options, &mut findings);
                 Resolved { input, cluster: Arc::new(cluster), findings }
             });
             self.findings.extend_from_slice(&entry.findings);
@@ -372,6 +383,10 @@ impl Translator<'_> {
             "create the Service in the namespace of the Ingress",
         ));
     }
+}
+
+fn is_policy(policy: &ClusterPolicy, balance: &Balance, affinity: Option<&Affinity>) -> bool {
+    policy.balance == *balance && policy.affinity.as_ref() == affinity
 }
 
 /// One hash of several, in their order.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::ClusterPolicy;
+
 /// One Service port, shared by all routes that name it.
 ///
 /// The parts are kept apart: joined names such as `a-b-c` would let one namespace collide with another.
@@ -39,6 +41,13 @@ pub struct Cluster {
     pub id: ClusterId,
     /// Where its addresses come from.
     pub endpoints: Endpoints,
+    /// How its endpoints share requests. Shared: most clusters have the same.
+    #[serde(skip_serializing_if = "is_default")]
+    pub policy: Arc<ClusterPolicy>,
+}
+
+fn is_default(policy: &Arc<ClusterPolicy>) -> bool {
+    policy.is_default()
 }
 
 /// Where the addresses of a [`Cluster`] come from.

@@ -7,6 +7,7 @@
 //! | [`Route`] | one path of a virtual host: where requests go and by which policy |
 //! | [`RoutePolicy`] | what annotations decide for a route, one field per group |
 //! | [`Cluster`] | a Service port to send to; its [`Endpoint`]s change without touching routes |
+//! | [`ClusterPolicy`] | how the endpoints of a cluster share its requests |
 //! | [`Certificate`] | a checked key pair and the names it is valid for |
 //! | [`Settings`] | what holds for the whole controller (nginx: `http` block, ConfigMap) |
 //! | [`Pattern`] | a checked, linear-time regular expression |
@@ -16,7 +17,9 @@
 //!
 //! Everything that can be wrong is refused by a constructor, so that compiling a snapshot cannot fail.
 
+mod affinity;
 mod authority;
+mod balance;
 mod certificate;
 mod cluster;
 mod forwarding;
@@ -34,7 +37,9 @@ mod tls;
 mod units;
 mod variable;
 
+pub use affinity::{Affinity, AffinityMode, SameSite, SessionCookie};
 pub use authority::{Authority, InvalidAuthority};
+pub use balance::{Balance, ClusterPolicy};
 pub use certificate::{Certificate, CertificateChoice, CertificateSet, InvalidCertificate, KeyKind, SecretName};
 pub use cluster::{Cluster, ClusterId, DnsTarget, Endpoint, Endpoints, Protocol};
 pub use forwarding::{ForwardedTrust, Peer};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{CertificateSet, Cluster, ClusterId, HostAlias, HostMatch, HostName, HostTls, Route, Settings};
+use crate::{
+    CertificateSet, Cluster, ClusterId, ClusterPolicy, HostAlias, HostMatch, HostName, HostTls, Route, Settings,
+};
 
 /// A complete, valid description of what to serve. Cheap to clone: parts are shared.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -22,6 +24,14 @@ pub struct Snapshot {
     pub health_path: Arc<str>,
     /// What the ConfigMap decides.
     pub settings: Arc<Settings>,
+}
+
+impl Snapshot {
+    /// The policies of clusters that are not the default, in the order of their names.
+    pub fn policies(&self) -> impl Iterator<Item = (&ClusterId, &Arc<ClusterPolicy>)> {
+        let clusters = self.clusters.iter().map(|(id, cluster)| (id, &cluster.policy));
+        clusters.filter(|(_, policy)| !policy.is_default())
+    }
 }
 
 /// One host, fed by all Ingresses that name it.

@@ -165,6 +165,73 @@ impl Variable {
     }
 }
 
+impl Variable {
+    /// Whether a request head gives it a value, so that it can decide something before there is a response.
+    #[must_use]
+    pub fn is_of_request(&self) -> bool {
+        match self {
+            Self::Known(known) => known.is_of_request(),
+            Self::Header(_) | Self::Cookie(_) | Self::Argument(_) => true,
+            Self::SentHeader(_) | Self::UpstreamHeader(_) => false,
+        }
+    }
+}
+
+impl Known {
+    fn is_of_request(self) -> bool {
+        match self {
+            Self::RemoteAddr
+            | Self::BinaryRemoteAddr
+            | Self::RemotePort
+            | Self::Request
+            | Self::RequestMethod
+            | Self::RequestUri
+            | Self::Uri
+            | Self::Args
+            | Self::IsArgs
+            | Self::Scheme
+            | Self::PassAccessScheme
+            | Self::ServerProtocol
+            | Self::ServerPort
+            | Self::ServerName
+            | Self::Host
+            | Self::BestHttpHost
+            | Self::Connection
+            | Self::ConnectionRequests
+            | Self::ProxyUpstreamName
+            | Self::Namespace
+            | Self::IngressName
+            | Self::ServiceName
+            | Self::ServicePort
+            | Self::LocationPath
+            | Self::SslProtocol
+            | Self::SslCipher
+            | Self::SslServerName
+            | Self::ProxyAddXForwardedFor
+            | Self::Rule => true,
+            Self::RemoteUser
+            | Self::TimeLocal
+            | Self::TimeIso8601
+            | Self::Msec
+            | Self::Status
+            | Self::BodyBytesSent
+            | Self::BytesSent
+            | Self::RequestLength
+            | Self::RequestTime
+            | Self::RequestId
+            | Self::ProxyAlternativeUpstreamName
+            | Self::UpstreamAddr
+            | Self::UpstreamResponseLength
+            | Self::UpstreamResponseTime
+            | Self::UpstreamConnectTime
+            | Self::UpstreamHeaderTime
+            | Self::UpstreamStatus
+            | Self::ProxyProtocolAddr
+            | Self::Reason => false,
+        }
+    }
+}
+
 impl fmt::Display for Variable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

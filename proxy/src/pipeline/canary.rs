@@ -1,11 +1,22 @@
-//! Whether a request goes to the canary: by header, else by cookie, else by weight.
+//! Whether a request goes to the canary: by its session, else by header, else by cookie, else by weight.
 
 use http::HeaderMap;
 use portcullis_model::PatternCache;
 use portcullis_model::policy::{Canary, CanaryHeader};
 
+use super::session;
 use super::variables::{cookie, push_field};
 use crate::access_log::Value;
+use crate::table::CompiledRoute;
+
+/// Which of the two upstreams of a route the request has a session with; none where it has none. The primary is asked first.
+pub(crate) fn by_session(route: &CompiledRoute, headers: &HeaderMap) -> Option<bool> {
+    let with_primary =
+        || session::is_with(route.upstream.as_ref()?, route.balance.as_deref(), headers).then_some(false);
+    let with_canary =
+        || session::is_with(route.canary.as_ref()?, route.canary_balance.as_deref(), headers).then_some(true);
+    with_primary().or_else(with_canary)
+}
 
 /// Decides. `draw(total)` gives a random number from 1 to `total`.
 pub(super) fn is_chosen(
@@ -31,6 +42,7 @@ fn by_header(name: &str, wanted: &CanaryHeader, headers: &HeaderMap, patterns: &
         CanaryHeader::AlwaysOrNever => always_or_never(&value),
         CanaryHeader::Value(wanted) => (value == wanted.as_bytes()).then_some(true),
         CanaryHeader::Pattern(pattern) => pattern.is_match(&value, patterns).then_some(true),
+        CanaryHeader::Unusable => Some(false),
     }
 }
 
@@ -81,6 +93,20 @@ mod tests {
             (&None, "\nX-Canary: always", 31, false),
         ] {
             assert_eq!(chosen(&canary(header.clone(), Some("c"), 30), fields, drawn), want, "{fields} {drawn}");
+        }
+    }
+
+    #[test]
+    fn with_a_pattern_that_cannot_be_used_the_header_keeps_requests_on_the_primary() {
+        let canary = canary(Some(CanaryHeader::Unusable), Some("c"), 100);
+        for (fields, want) in [
+            ("\nX-Canary: always\nCookie: c=always", false),
+            ("\nX-Canary: ", false),
+            ("\nCookie: c=always", true),
+            ("\nCookie: c=never", false),
+            ("", true),
+        ] {
+            assert_eq!(chosen(&canary, fields, 1), want, "{fields}");
         }
     }
 

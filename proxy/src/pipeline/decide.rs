@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use portcullis_model::policy::{HttpsRedirect, HttpsRedirectMode, Redirect, UpstreamPolicy};
+use portcullis_model::policy::{Canary, HttpsRedirect, HttpsRedirectMode, Redirect, UpstreamPolicy};
 use portcullis_model::{Authority, PatternCache, Protocol, Reason, RoutePolicy};
 
 use super::answer::Answer;
@@ -140,6 +140,7 @@ impl Decider<'_> {
             relative_redirects,
             rewrite,
             canary,
+            session: _, // Decides which cookies are set, not what is done.
             upstream: UpstreamPolicy { protocol, host: upstream_host },
             fallback: _, // The upstream of CompiledRoute::fallback.
             headers: _,  // Set when fields are written, as is what follows.
@@ -170,16 +171,17 @@ impl Decider<'_> {
         }
         let canary_is_live = route.canary.as_ref().is_some_and(|canary| canary.is_live());
         let to = match canary {
-            Some(canary)
-                if canary_is_live && canary::is_chosen(canary, self.head.headers, self.patterns, self.draw) =>
-            {
-                Destination::Canary
-            }
+            Some(canary) if canary_is_live && self.is_for_canary(canary, route) => Destination::Canary,
             _ => Destination::Primary,
         };
         let host = upstream_host.as_ref().map(|host| variables.expand(host, &[&[]; 10]));
         let host = host.map(|host| String::from_utf8_lossy(&host).into_owned());
         Outcome::Forward(Forward { to, protocol: *protocol, target, host, forwarded_prefix })
+    }
+
+    fn is_for_canary(&mut self, canary: &Canary, route: &CompiledRoute) -> bool {
+        canary::by_session(route, self.head.headers)
+            .unwrap_or_else(|| canary::is_chosen(canary, self.head.headers, self.patterns, self.draw))
     }
 
     fn elsewhere(&self, to: &Redirect, relative: bool) -> Outcome {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
-use portcullis_model::{HostAlias, Known, Reason, Variable};
+use portcullis_model::{Balance, ClusterPolicy, HostAlias, Known, Reason, Variable};
 use tokio::time::Instant;
 
 use super::decide::{Decision, Destination};
+use super::endpoint;
 use super::head::{Reading, RequestHead};
 use super::variables::{Variables, push_display, push_field, push_some};
 use crate::access_log::{Captured, LogFormat, Stage, TimeForm, Value, push_seconds};
@@ -16,7 +17,7 @@ use crate::body::BodySource;
 use crate::metrics::{Finished, UpstreamTimes, method_label};
 use crate::server::ClientConnection;
 use crate::table::{CompiledRoute, HostChoice};
-use crate::upstream::{Attempt, Upstream};
+use crate::upstream::{Attempt, Choice, Upstream};
 
 /// One request under way. Dropping it ends it: with 499 where no response was begun.
 #[derive(Debug)]
@@ -45,6 +46,10 @@ pub(crate) struct Exchange {
     pub(super) default_backend: Option<Arc<Upstream>>,
     /// The request body, where there is one.
     pub(super) body: Option<Rc<BodySource>>,
+    /// How its endpoint is chosen.
+    pub(super) choice: Choice,
+    /// The cookie that the response carries.
+    pub(super) session: Option<HeaderValue>,
     /// Tries at upstreams.
     pub(super) attempts: Vec<Attempt>,
 }
@@ -88,6 +93,8 @@ impl Exchange {
             to: None,
             default_backend: None,
             body: None,
+            choice: Choice::default(),
+            session: None,
             attempts: Vec::new(),
         })
     }
@@ -280,6 +287,21 @@ impl Exchange {
             last.octets = self.body_sent;
         }
     }
+
+    /// Tells the balancer how long the endpoint took that answered. A failure says nothing about speed.
+    fn note_time(&self) {
+        let Some((route, to)) = self.route.as_ref().zip(self.to) else { return };
+        let is_by_time = |policy: &ClusterPolicy| policy.affinity.is_none() && policy.balance == Balance::Ewma;
+        let by_time = endpoint::policy(route, to).is_some_and(|policy| is_by_time(policy));
+        let answered = self.attempts.last().filter(|attempt| by_time && attempt.head.is_some());
+        if let (Some(attempt), Some(upstream)) = (answered, self.upstream()) {
+            // How long a tunnel lasts is no matter of speed.
+            let is_tunnel = attempt.status == StatusCode::SWITCHING_PROTOCOLS.as_u16();
+            let whole = if is_tunnel { attempt.head } else { attempt.over };
+            let took = attempt.connected.unwrap_or_default() + whole.unwrap_or_default();
+            upstream.note_time(attempt.address, took);
+        }
+    }
 }
 
 /// What ingress-nginx calls the default backend of the controller.
@@ -294,6 +316,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
         self.end_last_attempt(now);
+        self.note_time();
         if self.status.is_none() {
             self.reason = Some(Reason::ClientGone);
         }

@@ -3,6 +3,7 @@
 mod answer;
 mod canary;
 mod decide;
+mod endpoint;
 mod exchange;
 mod head;
 mod hop;
@@ -13,6 +14,7 @@ mod response_cookies;
 mod response_fields;
 mod response_location;
 mod rewrite;
+mod session;
 mod set_headers;
 mod upgrade;
 mod variables;
@@ -37,6 +39,7 @@ pub use decide::{Decider, Decision, Destination, Forward, Outcome};
 pub use head::{ConnectionFacts, Reading, RequestHead};
 pub use rewrite::Target;
 
+pub(crate) use canary::by_session as canary_of_session;
 pub(crate) use exchange::Exchange;
 pub(crate) use request_fields::ConnectionTexts;
 pub(crate) use response_body::ResponseBody;
@@ -83,7 +86,9 @@ pub(crate) async fn handle(
         Step::Send { mut delivery, websocket } => {
             delivery.body = has_body.then(|| Rc::new(BodySource::new(incoming, Rc::clone(connection.meter()))));
             exchange.body.clone_from(&delivery.body);
-            match proxy(&delivery, websocket, &mut exchange).await {
+            let sent = proxy(&delivery, websocket, &mut exchange).await;
+            exchange.session = endpoint::new_session(&exchange, &delivery.headers);
+            match sent {
                 Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
                 Ok(sent) => reply.relay(sent, exchange),
                 Err(error) => reply.answer(&refusal(&error, &exchange), exchange),
@@ -168,6 +173,7 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     }
     let of_path = decision.of_path;
     let websocket = upgrade::is_handshake(&head, has_body);
+    exchange.choice = endpoint::choice(route, forward.to, &variables);
     let material = Material {
         texts: connection.texts(),
         random: worker.random(),
@@ -237,7 +243,7 @@ async fn proxy(delivery: &Delivery, websocket: bool, exchange: &mut Exchange) ->
     let mut attempts = std::mem::take(&mut exchange.attempts);
     let sent = match exchange.upstream() {
         None => Err(ProxyError::NoEndpoints),
-        Some(upstream) => send(connection.worker(), upstream, delivery, &mut attempts).await,
+        Some(upstream) => send(connection.worker(), (upstream, &exchange.choice), delivery, &mut attempts).await,
     };
     exchange.attempts = attempts;
     let sent = sent?;
@@ -298,6 +304,7 @@ impl Reply<'_> {
     fn relay(&self, sent: Sent, exchange: Box<Exchange>) -> Response<ResponseBody> {
         let (mut parts, incoming) = sent.response.into_parts();
         self.fields(&exchange).apply(&mut parts.headers);
+        add_session(&mut parts.headers, &exchange);
         let phrase = parts.extensions.remove::<hyper::ext::ReasonPhrase>();
         let mut response = respond_with(parts.status, parts.headers, exchange, |exchange| {
             ResponseBody::upstream(incoming, sent.connection, exchange)
@@ -312,6 +319,7 @@ impl Reply<'_> {
     fn switch(&self, sent: Sent, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         let (mut parts, _) = sent.response.into_parts();
         self.fields(&exchange).apply(&mut parts.headers);
+        add_session(&mut parts.headers, &exchange);
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         exchange.note_response(parts.status, &parts.headers);
@@ -326,6 +334,13 @@ impl Reply<'_> {
     fn fields<'f>(&'f self, exchange: &'f Exchange) -> ResponseFields<'f> {
         let policy = exchange.route.as_ref().map(|route| &*route.route.policy);
         ResponseFields { settings: self.settings, hsts: self.hsts, policy, added: &exchange.added }
+    }
+}
+
+/// The cookie of a session that begins or moves with this response.
+fn add_session(headers: &mut HeaderMap, exchange: &Exchange) {
+    if let Some(cookie) = &exchange.session {
+        headers.append(header::SET_COOKIE, cookie.clone());
     }
 }
 

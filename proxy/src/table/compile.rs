@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portcullis_model::{Backend, HostAction, HostMatch, PathMode, Route, Snapshot, VirtualHost};
 
 use super::RoutingTable;
+use super::balance::Policies;
 use super::certificates::CertificateIndex;
 use super::handshakes::HandshakePlan;
 use super::hosts::HostIndex;
@@ -21,9 +22,12 @@ impl RoutingTable {
     #[must_use]
     pub fn compile(snapshot: &Snapshot, upstreams: &UpstreamRegistry, previous: Option<&Self>) -> Self {
         let previous = previous.filter(|table| table.shares(upstreams));
+        let policies = Policies::of(snapshot);
+        let changed = previous.map(|table| policies.changed_since(&Policies::of(&table.snapshot))).unwrap_or_default();
         let compiled = |host: &Arc<VirtualHost>| {
             let reused = previous.and_then(|table| table.hosts.of(&host.host)).filter(|old| same(old.source(), host));
-            reused.map_or_else(|| Arc::new(compile_host(host, upstreams)), Arc::clone)
+            let reused = reused.filter(|old| !changed.concern(old));
+            reused.map_or_else(|| Arc::new(compile_host(host, upstreams, &policies)), Arc::clone)
         };
         let default = snapshot.hosts.get(&HostMatch::Any).map_or_else(|| compiled(&empty_default_server()), compiled);
         let mut hosts = HostIndex::new(snapshot.hosts.len(), Arc::clone(&default));
@@ -69,7 +73,7 @@ fn empty_default_server() -> Arc<VirtualHost> {
     Arc::new(VirtualHost { host: HostMatch::Any, aliases: Vec::new(), tls: false, handshake: None, action })
 }
 
-fn compile_host(host: &Arc<VirtualHost>, upstreams: &UpstreamRegistry) -> CompiledHost {
+fn compile_host(host: &Arc<VirtualHost>, upstreams: &UpstreamRegistry, policies: &Policies<'_>) -> CompiledHost {
     let (mode, routes) = match &host.action {
         HostAction::Serve { mode, routes, app_root: _ } => (*mode, routes.as_slice()),
         HostAction::RedirectTo(_) => (PathMode::Plain, [].as_slice()),
@@ -79,12 +83,17 @@ fn compile_host(host: &Arc<VirtualHost>, upstreams: &UpstreamRegistry) -> Compil
         PathMode::Plain => Paths::Plain(PathTree::new(matches)),
         PathMode::Regex => Paths::Ordered(OrderedPaths::new(matches)),
     };
-    let routes = routes.iter().map(|route| Arc::new(compile_route(route, upstreams))).collect();
+    let routes = routes.iter().map(|route| Arc::new(compile_route(route, upstreams, policies))).collect();
     CompiledHost { source: Arc::clone(host), routes, paths }
 }
 
-fn compile_route(route: &Arc<Route>, upstreams: &UpstreamRegistry) -> CompiledRoute {
+fn compile_route(route: &Arc<Route>, upstreams: &UpstreamRegistry, policies: &Policies<'_>) -> CompiledRoute {
     CompiledRoute {
+        balance: match &route.backend {
+            Backend::Cluster(id) => policies.get(id),
+            Backend::Default => None,
+        },
+        canary_balance: route.policy.canary.as_ref().and_then(|canary| policies.get(&canary.cluster)),
         upstream: match &route.backend {
             Backend::Cluster(id) => Some(upstreams.upstream(id)),
             Backend::Default => None,
@@ -97,7 +106,7 @@ fn compile_route(route: &Arc<Route>, upstreams: &UpstreamRegistry) -> CompiledRo
 
 #[cfg(test)]
 mod tests {
-    use portcullis_model::{Endpoint, PatternCache};
+    use portcullis_model::{Balance, Cluster, ClusterPolicy, Endpoint, Endpoints, PatternCache};
 
     use super::super::PathLookup;
     use super::super::testing::{certificate, cluster, snapshot, virtual_host, with_certificates};
@@ -157,6 +166,36 @@ mod tests {
         assert_eq!(found(&table, "a.example", "/"), "none");
         assert_eq!(table.host("a.example").host.redirect_to().map(|name| name.as_str()), Some("www.a.example"));
         assert_eq!(table.host("a.example").host.app_root(), None);
+    }
+
+    /// The snapshot with this policy for the cluster of this route.
+    fn balanced(snapshot: &Snapshot, path: &str, balance: Balance) -> Snapshot {
+        let mut snapshot = snapshot.clone();
+        let policy = Arc::new(ClusterPolicy { balance, affinity: None });
+        let made = Cluster { id: cluster(path), endpoints: Endpoints::none(), policy };
+        snapshot.clusters.insert(cluster(path), Arc::new(made));
+        snapshot
+    }
+
+    #[test]
+    fn a_change_of_balance_compiles_the_hosts_it_concerns_and_no_others() {
+        let registry = UpstreamRegistry::default();
+        let plain = snapshot(&[("a.example", &["Prefix /a"]), ("b.example", &["Prefix /b"])]);
+        let ewma = balanced(&plain, "Prefix /a", Balance::Ewma);
+        let mut table = RoutingTable::compile(&plain, &registry, None);
+        for (next, balance, reused) in [
+            (&ewma, Some(Balance::Ewma), false),
+            (&ewma.clone(), Some(Balance::Ewma), true),
+            (&balanced(&plain, "Prefix /a", Balance::RoundRobin), None, false),
+            (&plain, None, true),
+        ] {
+            let new = RoutingTable::compile(next, &registry, Some(&table));
+            let route = &new.host("a.example").host.routes()[0];
+            assert_eq!(route.balance.as_ref().map(|policy| policy.balance.clone()), balance);
+            assert_eq!(Arc::ptr_eq(table.host("a.example").host, new.host("a.example").host), reused, "{balance:?}");
+            assert!(Arc::ptr_eq(table.host("b.example").host, new.host("b.example").host));
+            table = new;
+        }
     }
 
     #[test]
@@ -242,7 +281,7 @@ mod tests {
         policy.canary = Some(canary);
         policy.fallback = Some(cluster("spare"));
         route.backend = Backend::Default;
-        let compiled = compile_route(&Arc::new(route), &UpstreamRegistry::default());
+        let compiled = compile_route(&Arc::new(route), &UpstreamRegistry::default(), &Policies::default());
         let name = |upstream: &Option<Arc<Upstream>>| upstream.as_ref().map(|upstream| upstream.name().to_string());
         assert_eq!(name(&compiled.upstream), None);
         assert_eq!(name(&compiled.canary).as_deref(), Some("shop-new-80"));

@@ -1,5 +1,6 @@
 //! The routing table: what a request's host, path and server name select. Compiled from a snapshot, immutable, swapped whole.
 
+mod balance;
 mod certificates;
 mod compile;
 pub mod explain;

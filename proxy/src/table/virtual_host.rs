@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_model::{HostAction, HostName, PatternCache, Route, VirtualHost};
+use portcullis_model::{ClusterPolicy, HostAction, HostName, PatternCache, Route, VirtualHost};
 
 use super::ordered::OrderedPaths;
 use super::paths::{PathTree, Selected};
@@ -106,6 +106,10 @@ pub struct CompiledRoute {
     pub canary: Option<Arc<Upstream>>,
     /// `default-backend`: where they go while [`CompiledRoute::upstream`] has no endpoints.
     pub fallback: Option<Arc<Upstream>>,
+    /// How the endpoints of [`CompiledRoute::upstream`] share requests; `None` where they simply take turns, as most do.
+    pub balance: Option<Arc<ClusterPolicy>>,
+    /// The same of [`CompiledRoute::canary`].
+    pub canary_balance: Option<Arc<ClusterPolicy>>,
 }
 
 impl CompiledRoute {

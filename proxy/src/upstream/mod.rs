@@ -3,16 +3,22 @@
 mod balance;
 mod connect;
 mod connection;
+mod endpoints;
+mod ewma;
 mod pool;
 mod registry;
+mod ring;
 mod send;
+mod session;
 mod tls;
 
 pub use registry::{Upstream, UpstreamRegistry};
 
-pub(crate) use balance::Balancer;
+pub(crate) use balance::{Balancer, Choice};
 pub(crate) use connect::Connector;
 pub(crate) use connection::{Connection, Transport, Upgraded};
 pub(crate) use pool::Pool;
+pub(crate) use ring::hash;
 pub(crate) use send::{Attempt, Delivery, Sent, send};
+pub(crate) use session::Session;
 pub(crate) use tls::unverified as unverified_tls;

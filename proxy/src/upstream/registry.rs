@@ -1,11 +1,16 @@
 //! The upstreams by cluster: the only state that outlives a routing table.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portcullis_model::{ClusterId, Endpoint};
+
+use super::endpoints::{EndpointSet, HexDigest, hex_md5};
+use super::ewma;
 
 /// One Service port with the endpoints it has at the moment.
 #[derive(Debug)]
@@ -13,8 +18,9 @@ pub struct Upstream {
     id: ClusterId,
     name: Arc<str>,
     number: u64,
-    endpoints: ArcSwap<Vec<Endpoint>>,
+    endpoints: ArcSwap<EndpointSet>,
     generation: AtomicU64,
+    backend_key: OnceLock<HexDigest>,
 }
 
 impl Upstream {
@@ -26,6 +32,7 @@ impl Upstream {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             endpoints: ArcSwap::default(),
             generation: AtomicU64::new(0),
+            backend_key: OnceLock::new(),
         }
     }
 
@@ -43,19 +50,40 @@ impl Upstream {
 
     /// The endpoints at the moment.
     #[must_use]
-    pub fn endpoints(&self) -> Arc<Vec<Endpoint>> {
-        self.endpoints.load_full()
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.endpoints.load().list().to_vec()
     }
 
     /// Whether there is an endpoint at the moment.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        !self.endpoints.load().is_empty()
+        !self.endpoints.load().list().is_empty()
     }
 
     /// Looks at the endpoints without a count that other cores would see.
     pub(crate) fn with_endpoints<T>(&self, look: impl FnOnce(&[Endpoint]) -> T) -> T {
+        self.with_set(|set| look(set.list()))
+    }
+
+    /// The same with what balancing knows of them.
+    pub(crate) fn with_set<T>(&self, look: impl FnOnce(&EndpointSet) -> T) -> T {
         look(&self.endpoints.load())
+    }
+
+    /// What cookies name this upstream by: the MD5 of the MD5 of its name and its name (ingress-nginx).
+    pub(crate) fn backend_key(&self) -> &HexDigest {
+        self.backend_key.get_or_init(|| hex_md5(&[&hex_md5(&[self.name.as_bytes()]), self.name.as_bytes()]))
+    }
+
+    /// Notes how long an endpoint took to connect and to respond, for [`portcullis_model::Balance::Ewma`].
+    pub(crate) fn note_time(&self, address: SocketAddr, took: Duration) {
+        self.with_set(|set| {
+            let endpoints = set.list().iter().zip(set.scores());
+            let found = endpoints.into_iter().find(|(endpoint, _)| endpoint.address == address);
+            if let Some((_, score)) = found {
+                score.add(took, ewma::now());
+            }
+        });
     }
 
     /// A number that no other upstream of this process has.
@@ -69,9 +97,10 @@ impl Upstream {
     }
 
     fn replace(&self, endpoints: &[Endpoint]) -> bool {
-        let changed = self.endpoints.load().as_slice() != endpoints;
+        let before = self.endpoints.load();
+        let changed = before.list() != endpoints;
         if changed {
-            self.endpoints.store(Arc::new(endpoints.to_vec()));
+            self.endpoints.store(Arc::new(before.followed_by(endpoints, &self.name)));
             self.generation.fetch_add(1, Ordering::Release);
         }
         changed

@@ -9,9 +9,9 @@ use hyper::body::Incoming;
 use portcullis_model::policy::{FailedTry, Retry, RetryCondition, Timeouts};
 use tokio::time::Instant;
 
-use super::Upstream;
 use super::connection::{Connection, SendError, Transport};
 use super::pool::Wanted;
+use super::{Choice, Upstream};
 use crate::body::{BodySource, RequestBody};
 use crate::error::{ProxyError, Side};
 use crate::server::Worker;
@@ -70,7 +70,7 @@ pub(crate) struct Sent {
 /// What the last try failed with.
 pub(crate) async fn send(
     worker: &Worker,
-    upstream: &Upstream,
+    (upstream, choice): (&Upstream, &Choice),
     delivery: &Delivery,
     log: &mut Vec<Attempt>,
 ) -> Result<Sent, ProxyError> {
@@ -81,7 +81,7 @@ pub(crate) async fn send(
             Some(address) => (address, None),
             None => {
                 tries += 1;
-                let address = pick(worker, upstream, log).ok_or(ProxyError::NoEndpoints)?;
+                let address = pick(worker, upstream, choice, log).ok_or(ProxyError::NoEndpoints)?;
                 (address, pooled(worker, delivery, address))
             }
         };
@@ -199,9 +199,9 @@ struct Failure {
     silent: bool,
 }
 
-fn pick(worker: &Worker, upstream: &Upstream, log: &[Attempt]) -> Option<SocketAddr> {
+fn pick(worker: &Worker, upstream: &Upstream, choice: &Choice, log: &[Attempt]) -> Option<SocketAddr> {
     let tried: Vec<SocketAddr> = log.iter().map(|attempt| attempt.address).collect();
-    worker.balancer().pick(upstream, &tried, worker.random()).map(|endpoint| endpoint.address)
+    worker.balancer().pick(choice, upstream, &tried, worker.random()).map(|endpoint| endpoint.address)
 }
 
 fn pooled(worker: &Worker, delivery: &Delivery, address: SocketAddr) -> Option<Box<Connection>> {

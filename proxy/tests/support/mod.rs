@@ -5,7 +5,6 @@ pub(crate) mod client;
 pub(crate) mod origin;
 pub(crate) mod visitor;
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -13,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_model::{
-    Backend, Certificate, CertificateChoice, CertificateSet, ClusterId, Endpoint, HostAction, HostMatch, PathMatch,
-    PathMode, PathType, Protocol, Route, RoutePolicy, RouteSource, Settings, Snapshot, VirtualHost,
+    Backend, Certificate, CertificateChoice, CertificateSet, Cluster, ClusterId, Endpoint, HostAction, HostMatch,
+    PathMatch, PathMode, PathType, Protocol, Route, RoutePolicy, RouteSource, Settings, Snapshot, VirtualHost,
 };
 use portcullis_proxy::access_log::Writer;
 use portcullis_proxy::metrics::Totals;
@@ -38,6 +37,8 @@ pub(crate) struct Site {
 pub(crate) struct Plan {
     pub(crate) hosts: Vec<VirtualHost>,
     pub(crate) endpoints: Vec<(&'static str, Vec<SocketAddr>)>,
+    /// Those that do not simply let endpoints take turns.
+    pub(crate) clusters: Vec<Cluster>,
     pub(crate) certificates: Vec<(&'static str, Arc<Certificate>)>,
     pub(crate) settings: Settings,
     pub(crate) default_backend: Option<&'static str>,
@@ -55,6 +56,7 @@ impl Plan {
         Self {
             hosts: vec![host("a.example", vec![route("/", "web", policy)])],
             endpoints: vec![("web", endpoints.to_vec())],
+            clusters: Vec::new(),
             certificates: Vec::new(),
             settings: Settings::default(),
             default_backend: None,
@@ -83,7 +85,7 @@ impl Plan {
         let by_host = names.map(|name| (name.parse().unwrap(), CertificateChoice::of(of(name)))).collect();
         let snapshot = Snapshot {
             hosts,
-            clusters: BTreeMap::new(),
+            clusters: self.clusters.iter().map(|one| (one.id.clone(), Arc::new(one.clone()))).collect(),
             certificates: Arc::new(CertificateSet { default: certificate(&["default.example"]), by_host }),
             default_backend: self.default_backend.map(cluster),
             health_path: "/healthz".into(),

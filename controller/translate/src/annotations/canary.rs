@@ -78,7 +78,7 @@ const CANARY_BY_HEADER_PATTERN: Key<Result<Arc<Pattern>, String>> = Key {
         risk: Risk::Medium,
         chars: Chars::Of(Charset::REGEX),
         doc: "As `canary-by-header-value`, which wins over it, with an expression that is searched in the value. An expression that \
-              cannot be used decides for the primary: the canary then takes no requests at all.",
+              cannot be used keeps requests that send the header on the primary.",
         ..Spec::BASE
     },
 };
@@ -172,11 +172,11 @@ impl Written {
             (None, _, _) => None,
             (Some(name), Some(value), _) => Some((name, CanaryHeader::Value(value))),
             (Some(name), None, Some(Ok(pattern))) => Some((name, CanaryHeader::Pattern(pattern))),
-            (Some(_), None, Some(Err(reason))) => {
+            (Some(name), None, Some(Err(reason))) => {
                 let reason = Fault::Because(reason).verdict();
-                let message = format!("the expression {reason}; the canary takes no requests");
+                let message = format!("the expression {reason}; requests that send the header stay on the primary");
                 read.left_out(&CANARY_BY_HEADER_PATTERN.spec, message);
-                return CanaryRules { header: None, cookie: None, weight: 0, total };
+                Some((name, CanaryHeader::Unusable))
             }
             (Some(name), None, None) => Some((name, CanaryHeader::AlwaysOrNever)),
         };
@@ -256,6 +256,7 @@ mod tests {
                         CanaryHeader::AlwaysOrNever => "always".to_owned(),
                         CanaryHeader::Value(value) => format!("value {value}"),
                         CanaryHeader::Pattern(pattern) => format!("pattern {pattern}"),
+                        CanaryHeader::Unusable => "unusable".to_owned(),
                     }
                 }
             };
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_pattern_keeps_all_requests_on_the_primary() {
+    fn an_unusable_pattern_decides_where_the_header_is_sent_and_nowhere_else() {
         for pattern in ["[][**da?$&*", "(?=x)", "(a)\\1"] {
             let rules = rules(&[
                 ("canary-by-header", "X-Canary"),
@@ -272,7 +273,9 @@ mod tests {
                 ("canary-by-cookie", "c"),
                 ("canary-weight", "50"),
             ]);
-            assert_eq!(rules, Some(CanaryRules { total: 100, ..CanaryRules::default() }), "{pattern}");
+            let rules = rules.unwrap();
+            assert_eq!(rules.header.map(|(_, rule)| rule), Some(CanaryHeader::Unusable), "{pattern}");
+            assert_eq!((rules.cookie.as_deref(), rules.weight, rules.total), (Some("c"), 50, 100), "{pattern}");
         }
     }
 

@@ -6,7 +6,7 @@ use portcullis_model::policy::{
     CanaryHeader, CanaryHeaderName, Closed, ConnectionHeader, HttpsRedirect, Observe, Redirect, ResponseRewrite, Retry,
     Timeouts, UpstreamPolicy,
 };
-use portcullis_model::{HostAlias, HostTls, Template};
+use portcullis_model::{Affinity, AffinityMode, Balance, HostAlias, HostTls, Template};
 
 use crate::Config;
 
@@ -54,6 +54,10 @@ pub struct Draft {
     pub custom_headers: Option<Arc<str>>,
     /// `proxy-cookie-domain`, `proxy-cookie-path`, `proxy-redirect-from`, `proxy-redirect-to`.
     pub response: Option<Box<ResponseRewrite>>,
+    /// `load-balance`, `upstream-hash-by*`.
+    pub balance: Balance,
+    /// `affinity*`, `session-cookie-*`.
+    pub session: SessionRules,
     /// `proxy-connect-timeout`, `proxy-send-timeout`, `proxy-read-timeout`.
     pub timeouts: Timeouts,
     /// `proxy-next-upstream` and its family.
@@ -73,6 +77,17 @@ pub struct CanaryRules {
     pub weight: u32,
     /// `canary-weight-total`, at least 100.
     pub total: u32,
+}
+
+/// What an Ingress says about sessions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionRules {
+    /// `affinity: cookie`, with everything but the mode.
+    pub affinity: Option<Affinity>,
+    /// `affinity-mode`; counts without `affinity`, too, where another Ingress of the Service port has that.
+    pub mode: Option<AffinityMode>,
+    /// `affinity-canary-behavior: legacy`: a canary does not follow the sessions of its primary.
+    pub legacy_canary: bool,
 }
 
 impl Draft {
@@ -100,6 +115,8 @@ impl Draft {
             connection: None,
             custom_headers: None,
             response: config.response.clone().rewrite(),
+            balance: config.balance.clone(),
+            session: SessionRules::default(),
             timeouts: config.timeouts,
             retry: config.retry,
             observe: Observe::default(),

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 pub use docs::render_markdown;
-pub use draft::{CanaryRules, Draft};
+pub use draft::{CanaryRules, Draft, SessionRules};
 pub(crate) use https_redirect::mode as https_redirect_mode;
 pub(crate) use nearest::nearest;
 pub use response::ResponseDefaults;
@@ -41,7 +41,8 @@ macro_rules! groups {
 }
 
 groups! {
-    canary, rewrite, redirect, https_redirect, hosts, tls, balance, backend, timeouts, retry, headers, response, observe, snippet,
+    canary, rewrite, redirect, https_redirect, hosts, tls, balance, session, backend, timeouts, retry, headers, response,
+    observe, snippet,
     unsupported,
 }
 

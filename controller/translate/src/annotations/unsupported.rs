@@ -248,14 +248,12 @@ mod tests {
     fn other_keys_warn_and_serve() {
         for (key, value) in [
             ("enable-cors", "true"),
-            ("affinity", "cookie"),
             ("proxy-body-size", "8m"),
             ("custom-http-errors", "404,503"),
             ("mirror-target", "https://x.example$request_uri"),
             ("enable-modsecurity", "true"),
             ("ssl-passthrough", "true"),
             ("limit-rate", "100"),
-            ("upstream-hash-by", "$request_uri"),
         ] {
             let got = read(&[(key, value)]);
             assert_eq!((got.codes(), got.outcome()), (vec!["not-yet-supported"], Outcome::Served), "{key}");
@@ -279,7 +277,6 @@ mod tests {
             ("client-body-buffer-size", "8x", Outcome::TakenOut("client-body-buffer-size")),
             ("custom-http-errors", "200", Outcome::TakenOut("custom-http-errors")),
             ("custom-headers", "a;b", Outcome::Served),
-            ("affinity", "ip", Outcome::Served),
             ("limit-rps", "", Outcome::Closed("limit-rps")),
             ("auth-url", "", Outcome::Closed("auth-url")),
             ("whitelist-source-range", "", Outcome::Served),
@@ -291,9 +288,6 @@ mod tests {
     #[test]
     fn keys_that_need_another_one_say_so() {
         assert_eq!(read(&[("auth-realm", "shop")]).codes(), ["no-effect"]);
-        assert_eq!(read(&[("session-cookie-name", "a")]).codes(), ["no-effect"]);
-        let got = read(&[("affinity", "cookie"), ("session-cookie-name", "a")]);
-        assert_eq!(got.codes(), ["not-yet-supported"; 2]);
     }
 
     #[test]

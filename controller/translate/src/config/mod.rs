@@ -11,8 +11,8 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use portcullis_model::Settings;
 use portcullis_model::policy::{Closed, HttpsRedirect, Retry, Timeouts};
+use portcullis_model::{Balance, Settings};
 
 use crate::annotations::{ResponseDefaults, Risk, Support, nearest, snippet, value};
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
@@ -35,6 +35,8 @@ pub struct Config {
     pub force_ssl_redirect: bool,
     /// Default of `service-upstream`.
     pub service_upstream: bool,
+    /// Default of `load-balance`.
+    pub balance: Balance,
     /// Defaults of `proxy-connect-timeout`, `proxy-send-timeout`, `proxy-read-timeout`.
     pub timeouts: Timeouts,
     /// Defaults of `proxy-next-upstream` and its family, with `retry-non-idempotent` in it.

@@ -1,7 +1,7 @@
 //! Keys of the ConfigMap that have effect.
 
 use http::HeaderName;
-use portcullis_model::{RedirectCode, Template};
+use portcullis_model::{Balance, RedirectCode, Template};
 
 use super::headers;
 use super::key::{Action, ConfigKey, Entry, Problem, integer};
@@ -66,6 +66,7 @@ pub(super) static KEYS: &[Entry] = &[
     // Upstreams and annotations
     flag("service-upstream", "false", "Default of the annotation.", |w, on| w.service_upstream = on),
     flag("allow-cross-namespace-resources", "false", "Lets `custom-headers` name ConfigMaps of other namespaces.", |w, on| w.allow_cross_namespace = on),
+    entry("load-balance", "`round_robin` or `ewma`", "round_robin", "Default of the annotation.", load_balance),
     entry("proxy-connect-timeout", timeouts::SECONDS, "5", "Default of the annotation.", |w, text| { w.timeouts.connect = timeouts::connect(integer(text)?)?; Ok(()) }),
     entry("proxy-send-timeout", timeouts::SECONDS, "60", "Default of the annotation.", |w, text| { w.timeouts.send = timeouts::at_least_one_second(integer(text)?)?; Ok(()) }),
     entry("proxy-read-timeout", timeouts::SECONDS, "60", "Default of the annotation.", |w, text| { w.timeouts.read = timeouts::at_least_one_second(integer(text)?)?; Ok(()) }),
@@ -107,6 +108,14 @@ fn redirect_code(written: &mut Written, text: &str) -> Result<(), Problem> {
     let status = text.parse::<u16>().ok().filter(|status| [301, 302, 307, 308].contains(status));
     let code = status.and_then(RedirectCode::new).ok_or(Fault::not("one of 301, 302, 307, 308"))?;
     written.settings.redirect_code = code;
+    Ok(())
+}
+
+fn load_balance(written: &mut Written, text: &str) -> Result<(), Problem> {
+    written.balance = match value::word(text, &["round_robin", "ewma"])? {
+        "ewma" => Balance::Ewma,
+        _ => Balance::RoundRobin,
+    };
     Ok(())
 }
 

@@ -54,7 +54,6 @@ pub(super) static KEYS: &[Entry] = &[
     later("proxy-request-buffering", "`on` or `off`", "on", "Default of the annotation."),
     nothing("proxy-max-temp-file-size", "a size", "1024m", "Nothing is kept on disk here."),
     later("proxy-http-version", "`1.0` or `1.1`", "1.1", "Default of the annotation."),
-    later("load-balance", "`round_robin` or `ewma`", "round_robin", "Default of the annotation."),
     later_number("upstream-keepalive-connections", "a number of connections", "320", "Idle connections to upstreams per worker."),
     later("upstream-keepalive-time", "a time", "1h", "How old such a connection may get."),
     later_number("upstream-keepalive-timeout", "seconds", "60", "How long it may be idle."),

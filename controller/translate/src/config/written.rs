@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_model::policy::{HttpsRedirect, Retry, Timeouts};
-use portcullis_model::{Hsts, LogEscape, SessionTickets, Settings, TicketKey};
+use portcullis_model::{Balance, Hsts, LogEscape, SessionTickets, Settings, TicketKey};
 
 use super::Config;
 use crate::ObjectKey;
@@ -28,6 +28,7 @@ pub(super) struct Written {
     pub(super) disable_http_access_log: bool,
     pub(super) log_escape_json: bool,
     pub(super) service_upstream: bool,
+    pub(super) balance: Balance,
     pub(super) timeouts: Timeouts,
     pub(super) retry: Retry,
     pub(super) retry_non_idempotent: bool,
@@ -63,6 +64,7 @@ impl Default for Written {
             disable_http_access_log: false,
             log_escape_json: false,
             service_upstream: false,
+            balance: Balance::RoundRobin,
             timeouts: Timeouts::default(),
             retry: Retry::default(),
             retry_non_idempotent: false,
@@ -106,6 +108,7 @@ impl Written {
             ssl_redirect: self.ssl_redirect,
             force_ssl_redirect: self.force_ssl_redirect,
             service_upstream: self.service_upstream,
+            balance: self.balance,
             timeouts: self.timeouts,
             retry: Retry {
                 conditions: with_non_idempotent(self.retry.conditions, self.retry_non_idempotent),

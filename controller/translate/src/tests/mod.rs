@@ -4,6 +4,7 @@ mod backends;
 mod canaries;
 mod certificates;
 mod classes;
+mod clusters;
 mod headers;
 mod hosts;
 mod properties;

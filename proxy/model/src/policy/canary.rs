@@ -44,4 +44,6 @@ pub enum CanaryHeader {
     Value(Arc<str>),
     /// `canary-by-header-pattern`: found anywhere in the value.
     Pattern(Arc<Pattern>),
+    /// `canary-by-header-pattern` with an expression that cannot be used: whoever sends the header stays on the primary.
+    Unusable,
 }

@@ -48,6 +48,10 @@ pub struct RoutePolicy {
     /// `canary*`: where a share of the requests goes instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
+    /// `affinity: cookie` on the Ingress of the route: clients without a session get a cookie here. Sessions are followed
+    /// wherever their cluster is used.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub session: bool,
     /// `backend-protocol`, `upstream-vhost`.
     pub upstream: UpstreamPolicy,
     /// `default-backend`: takes all requests while the backend has no endpoints.

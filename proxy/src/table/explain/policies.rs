@@ -4,13 +4,13 @@ use http::HeaderMap;
 use portcullis_model::policy::{
     Canary, HeaderPolicy, HttpsRedirect, HttpsRedirectMode, ResponseRewrite, Retry, Timeouts, UpstreamPolicy,
 };
-use portcullis_model::{PatternCache, Reason, RoutePolicy};
+use portcullis_model::{AffinityMode, Balance, ClusterPolicy, PatternCache, Reason, RoutePolicy};
 use serde::Serialize;
 
 use super::Decisions;
 use super::answer::{header_text, scheme, target};
 use super::fields;
-use crate::pipeline::{Answer, Destination, Forward, Outcome, Reading, RequestHead};
+use crate::pipeline::{Answer, Destination, Forward, Outcome, Reading, RequestHead, canary_of_session};
 use crate::table::{CompiledRoute, HostChoice, RoutingTable};
 
 /// One step of the pipeline.
@@ -143,6 +143,7 @@ impl Walk<'_> {
             relative_redirects: _, // Shows in the `Location` of the answer.
             rewrite,
             canary,
+            session,
             upstream,
             fallback: _, // The upstream of CompiledRoute::fallback.
             headers,
@@ -170,6 +171,7 @@ impl Walk<'_> {
         if let Some(canary) = canary {
             self.canary(canary, route);
         }
+        self.balance(route, *session);
         if route.upstream.is_some() || self.decisions.forward().is_some() {
             self.upstream(upstream);
             self.tries(timeouts, retry);
@@ -215,7 +217,10 @@ impl Walk<'_> {
         let (lucky, unlucky) = (to(&luckiest.outcome), to(&unluckiest.outcome));
         let live = route.canary.as_ref().is_some_and(|upstream| upstream.is_live());
         let rules = canary_rules(canary, self.head.headers);
+        let session = canary_of_session(route, self.head.headers).filter(|_| live);
         let detail = match (lucky, unlucky) {
+            _ if session == Some(true) => "canary, by the cookie of the session".to_owned(),
+            _ if session == Some(false) => "not the canary, by the cookie of the session".to_owned(),
             (true, true) => format!("canary, by {rules}"),
             (true, false) => {
                 format!("chance: {} of {} requests go to the canary ({rules})", canary.weight, canary.total)
@@ -224,6 +229,38 @@ impl Walk<'_> {
             _ => format!("not the canary, by {rules}"),
         };
         self.step("canary", &[], lucky, detail);
+    }
+
+    /// How the endpoint is chosen, where requests do not simply take turns.
+    fn balance(&mut self, route: &CompiledRoute, sets_cookie: bool) {
+        let to = self.decisions.forward().map_or(Destination::Primary, |forward| forward.to);
+        let policy = match to {
+            Destination::Primary => &route.balance,
+            Destination::Canary => &route.canary_balance,
+            Destination::Fallback | Destination::DefaultBackend => return,
+        };
+        let Some(policy) = policy else { return };
+        let ClusterPolicy { balance, affinity } = &**policy;
+        if let Some(affinity) = affinity {
+            let sets = if sets_cookie { "" } else { "; no cookie is set, since the Ingress has no affinity" };
+            let mode = match affinity.mode {
+                AffinityMode::Balanced => "balanced",
+                AffinityMode::Persistent => "persistent",
+            };
+            let detail = format!("{mode} sessions by cookie {}{sets}", affinity.cookie.name);
+            return self.step("affinity", &[], true, detail);
+        }
+        match balance {
+            Balance::RoundRobin => {}
+            Balance::Ewma => self.step("load-balance", &[], true, "ewma".to_owned()),
+            Balance::Hash { key, subset: None } => {
+                self.step("upstream-hash-by", &[], true, format!("the hash of {key} selects the endpoint"));
+            }
+            Balance::Hash { key, subset: Some(size) } => {
+                let detail = format!("the hash of {key} selects a set of {size} endpoints, chance one of them");
+                self.step("upstream-hash-by", &[], true, detail);
+            }
+        }
     }
 
     fn upstream(&mut self, upstream: &UpstreamPolicy) {

@@ -1,6 +1,7 @@
 //! Explanations of a small shop.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use portcullis_model::policy::{
@@ -8,8 +9,9 @@ use portcullis_model::policy::{
     Limit, Location, Observe, PrefixChange, Redirect, ResponseRewrite, Retry, RetryConditions, Rewrite, SetHeader,
 };
 use portcullis_model::{
-    Backend, CertificateChoice, CertificateSet, Endpoint, HostAction, PathMode, Pattern, PatternSyntax, Protocol,
-    Reason, RedirectCode, Route, RoutePolicy, Settings, Snapshot, Template, TlsSettings, VirtualHost,
+    Affinity, AffinityMode, Backend, Balance, CertificateChoice, CertificateSet, Cluster, ClusterPolicy, Endpoint,
+    Endpoints, HostAction, PathMode, Pattern, PatternSyntax, Protocol, Reason, RedirectCode, Route, RoutePolicy,
+    Settings, Snapshot, Template, TlsSettings, VirtualHost,
 };
 
 use super::*;
@@ -491,5 +493,69 @@ fn changes_of_fields_are_told_without_the_values_that_upstreams_receive() {
         }
         assert!(!explanation.to_string().contains("s3cret"));
         assert!(!serde_json::to_string(&snapshot).unwrap().contains("s3cret"));
+    }
+}
+
+#[test]
+fn balancing_is_told_where_requests_do_not_take_turns() {
+    let hash =
+        |subset| Balance::Hash { key: Template::parse("$host$arg_k").unwrap(), subset: NonZeroUsize::new(subset) };
+    let affinity = Affinity { mode: AffinityMode::Persistent, ..Affinity::default() };
+    let by = |balance| ClusterPolicy { balance, affinity: None };
+    let with_session = ClusterPolicy { balance: Balance::Ewma, affinity: Some(affinity) };
+    for (balance, session, name, want) in [
+        (by(Balance::RoundRobin), false, "load-balance", None),
+        (by(Balance::Ewma), false, "load-balance", Some("ewma")),
+        (by(hash(0)), false, "upstream-hash-by", Some("the hash of ${host}${arg_k} selects the endpoint")),
+        (
+            by(hash(3)),
+            false,
+            "upstream-hash-by",
+            Some("the hash of ${host}${arg_k} selects a set of 3 endpoints, chance one of them"),
+        ),
+        (with_session.clone(), true, "affinity", Some("persistent sessions by cookie INGRESSCOOKIE")),
+        (
+            with_session,
+            false,
+            "affinity",
+            Some("persistent sessions by cookie INGRESSCOOKIE; no cookie is set, since the Ingress has no affinity"),
+        ),
+    ] {
+        let host = host_with("a.example", |route| policy(route).session = session);
+        let id = cluster("Prefix /");
+        let made = Cluster { id: id.clone(), endpoints: Endpoints::none(), policy: Arc::new(balance) };
+        let hosts = [(host.host.clone(), Arc::new(host))].into();
+        let snapshot = Snapshot { hosts, clusters: [(id, Arc::new(made))].into(), ..snapshot(&[]) };
+        let table = RoutingTable::compile(&snapshot, &UpstreamRegistry::default(), None);
+        let explanation = explain(&table, &ExplainRequest::get("http://a.example/").unwrap());
+        assert_eq!(step(&explanation, name).map(|(_, detail)| detail), want, "{name}");
+    }
+}
+
+#[test]
+fn a_session_decides_before_the_rules_of_a_canary() {
+    let canary = Canary { cluster: cluster("new"), header: None, cookie: None, weight: 50, total: 100 };
+    let policy_of = || Arc::new(ClusterPolicy { balance: Balance::RoundRobin, affinity: Some(Affinity::default()) });
+    let host = host_with("a.example", |route| policy(route).canary = Some(canary));
+    let ids = [cluster("Prefix /"), cluster("new")];
+    let clusters =
+        ids.clone().map(|id| (id.clone(), Arc::new(Cluster { id, endpoints: Endpoints::none(), policy: policy_of() })));
+    let hosts = [(host.host.clone(), Arc::new(host))].into();
+    let registry = UpstreamRegistry::default();
+    let table = RoutingTable::compile(&Snapshot { hosts, clusters: clusters.into(), ..snapshot(&[]) }, &registry, None);
+    for id in &ids {
+        registry.set_endpoints(id, &[Endpoint { address: "192.0.2.1:8080".parse().unwrap() }]);
+    }
+    for (id, want) in [
+        (Some(&ids[0]), "not the canary, by the cookie of the session"),
+        (Some(&ids[1]), "canary, by the cookie of the session"),
+        (None, "chance: 50 of 100 requests go to the canary (weight 50 of 100)"),
+    ] {
+        let mut request = ExplainRequest::get("http://a.example/").unwrap();
+        if let Some(id) = id {
+            let key = String::from_utf8_lossy(registry.upstream(id).backend_key()).into_owned();
+            request.headers.insert("cookie", format!("INGRESSCOOKIE=key|{key}").parse().unwrap());
+        }
+        assert_eq!(step(&explain(&table, &request), "canary").map(|(_, detail)| detail), Some(want));
     }
 }

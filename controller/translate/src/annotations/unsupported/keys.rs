@@ -7,7 +7,7 @@ use crate::annotations::chars::Charset;
 
 use OnError::{DenyRoute, IgnoreGroup, Reject};
 use Risk::{High, Medium};
-use Scope::{Cluster, Host, Ingress};
+use Scope::{Host, Ingress};
 
 const BASIC: Chars = Chars::OfSpaced(Charset::BASIC);
 const URL: Chars = Chars::OfSpaced(Charset::URL);
@@ -68,25 +68,6 @@ pub(super) const LATER: &[Later] = &[
     Later::text("cors-expose-headers", "names of headers, divided by commas, or `*`", "", "Headers that scripts may read.").risk(Medium).needs("enable-cors"),
     Later::boolean("cors-allow-credentials", "true", "Whether credentials are let in.").needs("enable-cors"),
     Later::number("cors-max-age", "a number of seconds", "1728000", "How long a browser may keep the answer to a preflight request.").needs("enable-cors"),
-
-    // Session affinity
-    Later::text("affinity", "`cookie`", "", "Keeps a client on one endpoint by a cookie.").parsed(|text| value::word(text, &["cookie"]).map(|_| true)).scope(Cluster),
-    Later::text("affinity-mode", "`balanced` or `persistent`", "balanced", "Whether sessions move when endpoints come.").parsed(|text| value::word(text, &["balanced", "persistent"]).map(|_| true)).scope(Cluster).risk(Medium).needs("affinity"),
-    Later::text("affinity-canary-behavior", "`sticky` or `legacy`", "sticky", "Whether a client stays on the canary.").parsed(|text| value::word(text, &["sticky", "legacy"]).map(|_| true)).scope(Cluster).needs("affinity"),
-    Later::text("session-cookie-name", "the name of a cookie", "INGRESSCOOKIE", "Name of the cookie.").chars(BASIC).scope(Cluster).risk(Medium).needs("affinity"),
-    Later::text("session-cookie-path", "a path", "", "Path of the cookie; the path of the rule if absent.").chars(URL).scope(Cluster).risk(Medium).needs("affinity"),
-    Later::text("session-cookie-domain", "a host name", "", "Domain of the cookie.").chars(BASIC).scope(Cluster).risk(Medium).needs("affinity"),
-    Later::text("session-cookie-samesite", "`None`, `Lax` or `Strict`", "", "Whether other sites may send the cookie.").parsed(|text| value::word_ignoring_case(text, &["none", "lax", "strict"]).map(|_| true)).scope(Cluster).needs("affinity"),
-    Later::boolean("session-cookie-conditional-samesite-none", "false", "Leaves `SameSite=None` out for old clients.").scope(Cluster).needs("affinity"),
-    Later::boolean("session-cookie-secure", "false", "Sends the cookie over TLS only.").scope(Cluster).needs("affinity"),
-    Later::number("session-cookie-expires", "a number of seconds", "", "When the cookie ends, as a date.").scope(Cluster).risk(Medium).needs("affinity"),
-    Later::number("session-cookie-max-age", "a number of seconds", "", "How long the cookie lasts.").scope(Cluster).risk(Medium).needs("affinity"),
-    Later::boolean("session-cookie-change-on-failure", "false", "Moves the session when its endpoint fails.").scope(Cluster).needs("affinity"),
-
-    // Choice of an endpoint
-    Later::text("upstream-hash-by", "nginx variables and text", "", "Chooses the endpoint by a hash of this.").chars(Chars::OfSpaced(Charset::VARIABLES)).scope(Cluster).risk(High).on_error(Reject),
-    Later::boolean("upstream-hash-by-subset", "false", "Chooses a set of endpoints instead of one.").scope(Cluster).on_error(Reject),
-    Later::number("upstream-hash-by-subset-size", "a number of endpoints", "3", "How large such a set is.").scope(Cluster).on_error(Reject),
 
     // TLS and other protocols to the upstream
     Later::text("proxy-ssl-secret", REFERENCE, "", "The certificate shown to the upstream, and the authorities its own is checked by.").chars(BASIC).risk(Medium).on_error(Reject).protects(),
