@@ -215,6 +215,11 @@ impl Body for RequestBody {
 const DRAIN_OCTETS: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
+/// Whether a body of which nothing was read may be read to its end for nothing, as far as it is known how long it is.
+pub(crate) fn may_drain(body: &Incoming) -> bool {
+    body.size_hint().lower() <= DRAIN_OCTETS as u64
+}
+
 /// Reads and drops what is left of an unwanted body. Beyond the limits hyper closes the connection instead.
 pub(crate) async fn drain(mut body: Incoming) {
     let read = async {

@@ -281,7 +281,7 @@ fn malformed_requests_are_refused_and_nothing_after_them_is_read() {
         ("GET / HTTP/1.1\r\nHost: a.example\r\nHost: a.example\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
         ("GET /../x HTTP/1.1\r\nHost: a.example\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
         ("POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
         ("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", 400),
         ("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: +5\r\n\r\nhello", 400),
@@ -294,11 +294,15 @@ fn malformed_requests_are_refused_and_nothing_after_them_is_read() {
         client.send(format!("{request}{next}"));
         let response = client.response().unwrap_or_else(|| panic!("no answer to {request:?}"));
         assert_eq!((response.status, response.field("connection")), (status, Some("close")), "{request:?}");
+        assert_eq!(response.field("cache-control"), Some("no-store"), "{request:?}");
+        assert!(response.complete && response.text().contains(&format!("<h1>{status} ")), "{request:?}");
         assert!(client.is_closed(), "{request:?}");
     }
     assert_eq!(origin.seen().len(), 0);
     assert_eq!(site.totals().requests_total(), 12);
-    assert_eq!(site.log(12).len(), 12, "each leaves its line");
+    let lines = site.log(12);
+    assert_eq!(lines.len(), 12, "each leaves its line");
+    assert!(lines.iter().all(|line| line.starts_with("127.0.0.1 - ")), "{lines:?}");
 }
 
 #[test]
@@ -352,7 +356,9 @@ fn an_early_answer_does_not_wait_for_the_body() {
     assert_eq!(client.request("GET / HTTP/1.1\r\nHost: unknown\r\n\r\n").status, 404, "the connection goes on");
     let mut client = Client::connect(site.http);
     client.send("POST / HTTP/1.1\r\nHost: unknown\r\nContent-Length: 50000000\r\nExpect: 100-continue\r\n\r\n");
-    assert_eq!(client.head().unwrap().status, 404, "no 100 before it");
+    let answer = client.response().unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (404, Some("close")), "no 100 before it");
+    assert!(client.is_closed());
 }
 
 #[test]
@@ -435,9 +441,9 @@ fn a_client_that_vanishes_cancels_the_upstream_exchange() {
 fn time_limits_towards_clients() {
     let origin = Origin::saying("ok");
     let mut plan = Plan::new(&[origin.address]);
-    plan.config.client.head = SHORT;
-    plan.config.client.body = SHORT;
-    plan.config.client.idle = 2 * SHORT;
+    plan.settings.client.header_timeout = SHORT;
+    plan.settings.client.body_timeout = SHORT;
+    plan.settings.client.keep_alive = 2 * SHORT;
     let site = plan.start();
     for (octets, least, status) in [
         ("", SHORT, None),
@@ -468,7 +474,7 @@ fn time_limits_towards_clients() {
 fn a_connection_ends_after_its_number_of_requests() {
     let origin = Origin::saying("ok");
     let mut plan = Plan::new(&[origin.address]);
-    plan.config.requests_per_connection = 2;
+    plan.settings.client.keep_alive_requests = 2;
     let site = plan.start();
     let mut client = Client::connect(site.http);
     assert_eq!(client.get("/").field("connection"), None);

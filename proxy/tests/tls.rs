@@ -199,7 +199,7 @@ fn a_cut_response_resets_the_stream_and_no_other() {
 fn idle_http2_connections_are_closed() {
     let origin = Origin::saying("ok");
     let mut plan = Plan::new(&[origin.address]);
-    plan.config.client.idle = Duration::from_millis(200);
+    plan.settings.client.keep_alive = Duration::from_millis(200);
     let site = plan.start();
     runtime().block_on(tokio::task::LocalSet::new().run_until(async {
         let mut h2 = Http2::over_tls(site.https).await;

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::policy::SetHeader;
-use crate::{ForwardedTrust, ProcessSettings, Template, TlsSettings};
+use crate::{ClientSettings, ForwardedTrust, ProcessSettings, Template, TlsSettings};
 
 /// Settings that no route changes. Defaults are those of ingress-nginx.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -25,6 +25,10 @@ pub struct Settings {
     pub request_id: bool,
     /// `proxy-add-original-uri-header`, default off: send `X-Original-URI` to upstreams.
     pub original_uri: bool,
+    /// Connections of clients.
+    pub client: ClientSettings,
+    /// `use-http2`, default on: HTTP/2 over TLS by ALPN, and in the clear with prior knowledge.
+    pub http2: bool,
     /// Which request header names reach upstreams.
     pub header_names: HeaderNameRules,
     /// `hide-headers`: response headers of upstreams that are dropped.
@@ -41,8 +45,6 @@ pub struct Settings {
     pub access_log: AccessLogSettings,
     /// TLS with clients; the same one as long as nothing of it changes.
     pub tls: Arc<TlsSettings>,
-    /// `use-http2`, default on: offer HTTP/2.
-    pub http2: bool,
     /// Workers and the end of the process.
     pub process: ProcessSettings,
 }
@@ -65,6 +67,8 @@ impl Default for Settings {
             forwarded: ForwardedTrust::default(),
             request_id: true,
             original_uri: false,
+            client: ClientSettings::default(),
+            http2: true,
             header_names: HeaderNameRules::default(),
             hide_headers: Vec::new(),
             add_headers: Vec::new(),
@@ -72,7 +76,6 @@ impl Default for Settings {
             relative_redirects: false,
             access_log: AccessLogSettings::default(),
             tls: Arc::default(),
-            http2: true,
             process: ProcessSettings::default(),
         }
     }

@@ -112,6 +112,23 @@ impl Exchange {
         }
     }
 
+    /// Writes down what the log line wants of a request that could not be read.
+    pub(super) fn note_unread_request(&mut self) {
+        let Some(format) = &self.format else { return };
+        let (facts, connection) = (self.connection.facts(), self.connection.variables());
+        format.capture(Stage::Request, &mut self.from_request, |variable, out| match variable {
+            Variable::Known(Known::RemoteAddr | Known::BinaryRemoteAddr) => {
+                push_display(facts.peer.ip().to_canonical(), out)
+            }
+            Variable::Known(Known::RemotePort) => push_display(facts.peer.port(), out),
+            Variable::Known(Known::ServerPort) => push_display(facts.port, out),
+            Variable::Known(Known::Scheme) => push_display(facts.scheme(), out),
+            Variable::Known(Known::Connection) => push_display(connection.number, out),
+            Variable::Known(Known::ConnectionRequests) => push_display(connection.requests, out),
+            _ => Value::Unset,
+        });
+    }
+
     /// Writes down under which host the request is counted, if at all.
     pub(super) fn note_place(&mut self, decision: &Decision<'_>, head: &RequestHead<'_>, reading: &Reading<'_>) {
         let Some(counts) = self.connection.worker().requests() else { return };

@@ -1,10 +1,10 @@
 //! A request head as decisions see it: read once, refused where it can be read in two ways.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header};
-use portcullis_model::{Authority, CanonicalPath, InvalidPath, Peer, Reason, Settings};
+use portcullis_model::{Authority, CanonicalPath, HeaderBuffers, InvalidPath, Peer, Reason, Settings};
 
 use super::answer::Answer;
 
@@ -19,6 +19,17 @@ pub struct ConnectionFacts {
     pub tls: bool,
     /// The port that HTTPS is served on, for redirects that name it.
     pub https_port: u16,
+    /// What a load balancer that is believed says in the PROXY protocol.
+    pub proxied: Option<Proxied>,
+}
+
+/// What the PROXY protocol says of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Proxied {
+    /// Where the client comes from.
+    pub source: IpAddr,
+    /// The port it connected to.
+    pub port: u16,
 }
 
 impl ConnectionFacts {
@@ -26,6 +37,12 @@ impl ConnectionFacts {
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
+    }
+
+    /// Whether the client came to the port of HTTPS of a load balancer, so that it speaks HTTPS whatever is spoken here.
+    #[must_use]
+    pub fn is_proxied_https(&self) -> bool {
+        self.proxied.is_some_and(|proxied| proxied.port == HTTPS_PORT)
     }
 }
 
@@ -49,6 +66,7 @@ pub struct RequestHead<'r> {
     /// Octets of the head, as HTTP/1.1 would write it.
     pub octets: usize,
     longest_field: usize,
+    limits: HeaderBuffers,
 }
 
 /// What a valid request head says.
@@ -60,10 +78,8 @@ pub struct Reading<'r> {
     pub path: CanonicalPath<'r>,
 }
 
-/// Longest request line and longest field line, in octets (nginx: `large_client_header_buffers 4 8k`).
-const LONGEST_LINE: usize = 8 * 1024;
-/// Largest request head (nginx: the same, all four).
-const LARGEST_HEAD: usize = 4 * LONGEST_LINE;
+/// The port of HTTPS.
+const HTTPS_PORT: u16 = 443;
 /// Most fields.
 const MOST_FIELDS: usize = 100;
 /// Longest method.
@@ -79,7 +95,9 @@ impl<'r> RequestHead<'r> {
         let Parts { method, uri, version, headers, .. } = parts;
         let sizes = || headers.iter().map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len());
         let (longest_field, fields) = sizes().fold((0, 0), |(longest, all), size| (size.max(longest), all + size));
-        let mut head = Self { method, version: *version, uri, headers, facts, peer, trusted, octets: 0, longest_field };
+        let version = *version;
+        let limits = settings.client.header_buffers;
+        let mut head = Self { method, version, uri, headers, facts, peer, trusted, octets: 0, longest_field, limits };
         head.octets = head.line_octets() + fields + "\r\n".len();
         head
     }
@@ -130,9 +148,13 @@ impl<'r> RequestHead<'r> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The scheme that counts: of the connection, or what a trusted peer says in `X-Forwarded-Proto`.
+    /// The scheme that counts: of the connection, or what a trusted peer says in `X-Forwarded-Proto`. A load balancer's port of
+    /// HTTPS comes before both.
     #[must_use]
     pub fn scheme(&self) -> &'r str {
+        if self.facts.is_proxied_https() {
+            return "https";
+        }
         self.forwarded(&X_FORWARDED_PROTO).filter(|value| is_scheme(value)).unwrap_or_else(|| self.facts.scheme())
     }
 
@@ -158,10 +180,10 @@ impl<'r> RequestHead<'r> {
     }
 
     fn check_size(&self) -> Result<(), Answer> {
-        if self.line_octets() > LONGEST_LINE {
+        if self.line_octets() > self.limits.line() {
             return Err(Answer::refusal(StatusCode::URI_TOO_LONG, Reason::UriTooLong));
         }
-        let too_large = self.longest_field > LONGEST_LINE || self.octets > LARGEST_HEAD;
+        let too_large = self.longest_field > self.limits.line() || self.octets > self.limits.total();
         if too_large || self.headers.len() > MOST_FIELDS {
             return Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::HeaderTooLarge));
         }
@@ -190,7 +212,8 @@ impl<'r> RequestHead<'r> {
             }
         }
         let scheme = self.uri.scheme_str();
-        if self.version == Version::HTTP_2 && scheme.is_some_and(|scheme| scheme != self.facts.scheme()) {
+        let is_own = |scheme| scheme == self.facts.scheme() || (scheme == "https" && self.facts.is_proxied_https());
+        if self.version == Version::HTTP_2 && scheme.is_some_and(|scheme| !is_own(scheme)) {
             return Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadRequest));
         }
         Ok(())

@@ -16,6 +16,7 @@ mod response_location;
 mod rewrite;
 mod session;
 mod set_headers;
+mod unread;
 mod upgrade;
 mod variables;
 
@@ -36,13 +37,14 @@ use portcullis_model::{Protocol, Reason, Settings};
 
 pub use answer::Answer;
 pub use decide::{Decider, Decision, Destination, Forward, Outcome};
-pub use head::{ConnectionFacts, Reading, RequestHead};
+pub use head::{ConnectionFacts, Proxied, Reading, RequestHead};
 pub use rewrite::Target;
 
 pub(crate) use canary::by_session as canary_of_session;
 pub(crate) use exchange::Exchange;
 pub(crate) use request_fields::ConnectionTexts;
 pub(crate) use response_body::ResponseBody;
+pub(crate) use unread::{note_unread, refuse_unread};
 pub(crate) use upgrade::Tunnel;
 pub(crate) use variables::{ConnectionVariables, TlsFacts};
 
@@ -71,17 +73,19 @@ pub(crate) async fn handle(
     let settings = table.settings();
     let (parts, incoming) = request.into_parts();
     let has_body = !incoming.is_end_stream();
-    let began = connection.request_began(has_body);
+    let began = connection.request_began(&settings.client, has_body);
     let mut exchange = Exchange::begin(&connection, worker.log_format(settings), began);
     let head_only = parts.method == Method::HEAD;
     let Plan { step, of_path } = plan(&table, parts, has_body, &mut exchange);
     let reply = Reply { settings, hsts: of_path && connection.facts().tls, head_only };
     Ok(match step {
         Step::Answer { answer, may_drain } => {
-            if has_body && may_drain && !connection.is_last() {
-                worker.spawn(body::drain(incoming));
+            let drains = may_drain && !connection.is_last() && body::may_drain(&incoming);
+            if has_body && drains {
+                drain(&connection, incoming);
             }
-            reply.answer(&answer, exchange)
+            let ends = has_body && !drains;
+            reply.answer(&answer, ends, exchange)
         }
         Step::Send { mut delivery, websocket } => {
             delivery.body = has_body.then(|| Rc::new(BodySource::new(incoming, Rc::clone(connection.meter()))));
@@ -91,20 +95,20 @@ pub(crate) async fn handle(
             match sent {
                 Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
                 Ok(sent) => reply.relay(sent, exchange),
-                Err(error) => reply.answer(&refusal(&error, &exchange), exchange),
+                Err(error) => reply.answer(&refusal(&error, &exchange), false, exchange),
             }
         }
     })
 }
 
-/// A request that was refused before it could be read: it leaves a line and a count.
-pub(crate) fn note_unread(connection: &Rc<ClientConnection>, status: StatusCode, reason: Reason) {
-    let worker = connection.worker();
-    let table = worker.table();
-    let began = connection.request_began(false);
-    let mut exchange = Exchange::begin(connection, worker.log_format(table.settings()), began);
-    exchange.note_reason(reason);
-    exchange.note_response(status, &HeaderMap::new());
+/// Reads the rest of a body that nobody wants, so that its connection can go on with the next request.
+fn drain(connection: &Rc<ClientConnection>, incoming: Incoming) {
+    connection.drain_began();
+    let drained = Rc::clone(connection);
+    connection.worker().spawn(async move {
+        body::drain(incoming).await;
+        drained.drain_over();
+    });
 }
 
 /// What is done with a request, ready to be done.
@@ -276,8 +280,8 @@ struct Reply<'s> {
 }
 
 impl Reply<'_> {
-    /// An answer of ours.
-    fn answer(&self, answer: &Answer, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
+    /// An answer of ours; `ends` where the connection ends with it though the answer alone would not have it so.
+    fn answer(&self, answer: &Answer, ends: bool, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         exchange.note_reason(answer.reason);
         let page = respond::page(answer.status, answer.reason);
         let mut headers = HeaderMap::with_capacity(8);
@@ -292,7 +296,7 @@ impl Reply<'_> {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         self.fields(&exchange).decorate(&mut headers);
-        if answer.ends_connection() {
+        if ends || answer.ends_connection() {
             exchange.connection().close_after(&mut headers);
             exchange.connection().note_unread();
         }

@@ -51,13 +51,17 @@ pub(super) struct RequestFields {
 pub(crate) struct ConnectionTexts {
     /// The address of the peer.
     peer: HeaderValue,
-    /// The port of the listener; that of HTTPS is known to clients as 443.
+    /// The port that clients know: of a load balancer, where it tells; else of the listener, where that of HTTPS is 443.
     port: HeaderValue,
 }
 
 impl ConnectionTexts {
     pub(crate) fn new(facts: &ConnectionFacts) -> Self {
-        let port = if facts.tls { HeaderValue::from_static("443") } else { HeaderValue::from(facts.port) };
+        let port = match facts.proxied {
+            Some(proxied) => HeaderValue::from(proxied.port),
+            None if facts.tls => HeaderValue::from_static("443"),
+            None => HeaderValue::from(facts.port),
+        };
         Self { peer: value(&facts.peer.ip().to_canonical().to_string()), port }
     }
 }

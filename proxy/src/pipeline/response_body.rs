@@ -10,12 +10,15 @@ use portcullis_model::Reason;
 
 use super::exchange::Exchange;
 use crate::body::BodyError;
+use crate::server::BodyStep;
 use crate::upstream::Connection;
 
 /// The body of a response.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     source: Source,
+    /// What was taken from the source and not handed out yet.
+    rest: Bytes,
     /// None after a protocol switch: the tunnel has it.
     exchange: Option<Box<Exchange>>,
 }
@@ -31,17 +34,21 @@ enum Source {
 impl ResponseBody {
     /// A page of ours, or none.
     pub(super) fn page(page: Option<Bytes>, exchange: Box<Exchange>) -> Self {
-        Self { source: Source::Page(page.filter(|page| !page.is_empty())), exchange: Some(exchange) }
+        Self {
+            source: Source::Page(page.filter(|page| !page.is_empty())),
+            rest: Bytes::new(),
+            exchange: Some(exchange),
+        }
     }
 
     /// No body, and an exchange that goes on elsewhere.
     pub(super) fn nothing() -> Self {
-        Self { source: Source::Page(None), exchange: None }
+        Self { source: Source::Page(None), rest: Bytes::new(), exchange: None }
     }
 
     /// What an upstream sends.
     pub(super) fn upstream(incoming: Incoming, connection: Box<Connection>, exchange: Box<Exchange>) -> Self {
-        Self { source: Source::Upstream(incoming, Some(connection)), exchange: Some(exchange) }
+        Self { source: Source::Upstream(incoming, Some(connection)), rest: Bytes::new(), exchange: Some(exchange) }
     }
 
     /// The upstream's response is complete: its connection can serve the next request.
@@ -71,12 +78,34 @@ impl ResponseBody {
     }
 }
 
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
+impl Source {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Page(page) => page.is_none(),
+            Self::Upstream(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+}
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
+/// Most that a stream of HTTP/2 is handed at once: it is kept until the client's windows have room for it, and whether they
+/// ever have is seen by the piece.
+const PIECE: usize = 32 * 1024;
+
+impl ResponseBody {
+    fn divide(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let divides = self.exchange.as_ref().is_some_and(|exchange| exchange.connection().is_http2());
+        match frame.into_data() {
+            Ok(mut data) if divides && data.len() > PIECE => {
+                self.rest = data.split_off(PIECE);
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(other) => other,
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self;
         let incoming = match &mut this.source {
             Source::Page(page) => {
                 let page = page.take();
@@ -106,14 +135,32 @@ impl Body for ResponseBody {
             }
         }
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Page(page) => page.is_none(),
-            Source::Upstream(incoming, _) => incoming.is_end_stream(),
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let polled = if this.rest.is_empty() {
+            this.poll_source(cx).map_ok(|frame| this.divide(frame))
+        } else {
+            let piece = this.rest.split_to(PIECE.min(this.rest.len()));
+            Poll::Ready(Some(Ok(Frame::data(piece))))
+        };
+        if let Some(exchange) = &self.exchange {
+            let handed_out = matches!(polled, Poll::Ready(Some(Ok(_))));
+            exchange.connection().note_body(if handed_out { BodyStep::HandedOut } else { BodyStep::Waits });
         }
+        polled
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.source.is_over()
+    }
+
+    /// Asked for before anything is handed out.
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, Bytes::len) as u64),
@@ -125,7 +172,7 @@ impl Body for ResponseBody {
 /// Bodies that hyper never asks for (HEAD, 204, 304, empty ones) end here.
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if self.is_end_stream() {
+        if self.source.is_over() {
             self.release();
         }
     }

@@ -21,6 +21,7 @@ pub(super) const PLAIN: ConnectionFacts = ConnectionFacts {
     port: 8080,
     tls: false,
     https_port: 8443,
+    proxied: None,
 };
 
 /// A connection over TLS.

@@ -74,6 +74,10 @@ impl Variables<'_> {
         let set = |out: &mut Vec<u8>, text: &str| push_some(Some(text.as_bytes()), out);
         match known {
             Known::RemoteAddr | Known::BinaryRemoteAddr => push_display(head.peer.client, out),
+            Known::ProxyProtocolAddr => match head.facts.proxied {
+                Some(proxied) => push_display(proxied.source.to_canonical(), out),
+                None => Value::Unset,
+            },
             Known::RemotePort => push_display(head.facts.peer.port(), out),
             Known::Request => {
                 push_display(format_args!("{} {} {}", head.method, head.target(), protocol(head.version)), out)
@@ -116,7 +120,6 @@ impl Variables<'_> {
             Known::ServerName => self.push_source(|route| &route.route.source.host, out),
             // Known to the log alone, at the end.
             Known::RemoteUser
-            | Known::ProxyProtocolAddr
             | Known::TimeLocal
             | Known::TimeIso8601
             | Known::Msec

@@ -18,11 +18,9 @@ pub struct ServerConfig {
     pub workers: NonZeroUsize,
     /// Connections per worker at one time, default 16384 (nginx: `max-worker-connections`). More wait to be accepted.
     pub connections: NonZeroUsize,
-    /// Requests per client connection, default 1000 (nginx: `keep-alive-requests`).
-    pub requests_per_connection: u64,
     /// What is measured of requests by Ingress.
     pub request_metrics: RequestMetrics,
-    /// Limits towards clients. Those towards upstreams are the routes'.
+    /// Limits towards clients that are not settings. Those towards upstreams are the routes'.
     pub client: ClientTimeouts,
 }
 
@@ -35,37 +33,25 @@ impl ServerConfig {
             https,
             workers,
             connections: NonZeroUsize::MIN.saturating_add(16_383),
-            requests_per_connection: 1000,
             request_metrics: RequestMetrics::default(),
             client: ClientTimeouts::default(),
         }
     }
 }
 
-/// Time limits towards clients.
+/// Limits towards clients that no setting changes; the others are `ClientSettings` of the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClientTimeouts {
     /// For a TLS handshake, from accept, default 10 s.
     pub handshake: Duration,
-    /// For a request head, default 60 s (nginx: `client-header-timeout`): the first from accept or handshake, later ones from
-    /// their first octet.
-    pub head: Duration,
-    /// Between two reads of a request body, default 60 s (nginx: `client-body-timeout`).
-    pub body: Duration,
-    /// Until the next request, default 75 s (nginx: `keep-alive`).
-    pub idle: Duration,
-    /// Without progress in writing, default 30 s.
+    /// Without progress in writing, default 30 s; for a stream of HTTP/2, without room in its window for what is to be sent.
     pub write: Duration,
+    /// HTTP/2 frames a second that carry neither fields nor data, default 1000; beyond it the connection is closed.
+    pub control_frames: u64,
 }
 
 impl Default for ClientTimeouts {
     fn default() -> Self {
-        Self {
-            handshake: Duration::from_secs(10),
-            head: Duration::from_secs(60),
-            body: Duration::from_secs(60),
-            idle: Duration::from_secs(75),
-            write: Duration::from_secs(30),
-        }
+        Self { handshake: Duration::from_secs(10), write: Duration::from_secs(30), control_frames: 1000 }
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
+use portcullis_model::ClientSettings;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -13,8 +14,9 @@ use tokio::time::Instant;
 use super::Worker;
 use super::detect::{self, HttpVersion};
 use super::drain::Stage;
+use super::proxy_protocol::{self, Header};
 use super::{http1, http2, tls};
-use crate::pipeline::{ConnectionFacts, ConnectionTexts, ConnectionVariables, TlsFacts, Tunnel};
+use crate::pipeline::{ConnectionFacts, ConnectionTexts, ConnectionVariables, Proxied, TlsFacts, Tunnel};
 use crate::stream::{ClientStream, Meter, Patience, Socket, SocketWatch, Timed};
 
 /// What a connection's requests know of it.
@@ -23,6 +25,7 @@ pub(crate) struct ClientConnection {
     facts: ConnectionFacts,
     texts: ConnectionTexts,
     meter: Rc<Meter>,
+    settings: Cell<ClientSettings>,
     tls: Option<Box<TlsFacts>>,
     version: HttpVersion,
     plain_on_tls: bool,
@@ -33,7 +36,18 @@ pub(crate) struct ClientConnection {
     tunnel: RefCell<Option<Box<Tunnel>>>,
     unread: Cell<bool>,
     cut: Cell<bool>,
+    draining: Cell<bool>,
+    body_step: Cell<Option<BodyStep>>,
     used_up: Notify,
+}
+
+/// What happened last to the body of a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BodyStep {
+    /// A piece was handed out. Only when it is on its way is the next one asked for.
+    HandedOut,
+    /// The next piece is not there yet, or there is none.
+    Waits,
 }
 
 /// A listening socket, as its connections see it.
@@ -52,31 +66,56 @@ pub(super) async fn serve(
     entrance: Entrance,
     acceptor: Option<tls::Acceptor>,
 ) {
+    // In a place of its own, which most of a connection's life does not need.
+    let begun = Box::pin(begin(worker, stream, peer, entrance, acceptor)).await;
+    let Some((connection, stream, watch)) = begun else { return };
+    match connection.version {
+        HttpVersion::Http1 => http1::serve(connection, stream, watch).await,
+        HttpVersion::Http2 => Box::pin(http2::serve(connection, stream, watch)).await,
+    }
+}
+
+/// Finds out who speaks and how; none where nobody does.
+async fn begin(
+    worker: Rc<Worker>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    entrance: Entrance,
+    acceptor: Option<tls::Acceptor>,
+) -> Option<(Rc<ClientConnection>, Timed<ClientStream>, SocketWatch)> {
     // Without it answers come late, not wrong.
     stream.set_nodelay(true).ok();
+    let (settings, http2) = {
+        let table = worker.table();
+        (table.settings().client, table.settings().http2)
+    };
+    let caller = if settings.proxy_protocol {
+        introduction(&worker, &mut stream, peer, settings).await?
+    } else {
+        Caller { address: peer, proxied: None }
+    };
     let limits = worker.config().client;
     let arrived = match acceptor {
         None => tokio::select! {
-            arrived = detect::plain(stream, limits.head) => arrived,
-            () = silent_at_the_end(&worker) => None,
+            arrived = detect::plain(stream, settings.header_timeout, http2) => arrived?,
+            () = silent_at_the_end(&worker) => return None,
         },
-        Some(acceptor) => Box::pin(detect::tls(stream, &acceptor, worker.handshakes(), limits)).await,
+        Some(acceptor) => {
+            let head = settings.header_timeout;
+            detect::tls(stream, &acceptor, worker.handshakes(), (limits.handshake, head)).await?
+        }
     };
-    let Some(arrived) = arrived else { return };
-    let patience = match arrived.version {
-        HttpVersion::Http1 => Patience::Head(arrived.deadline),
-        // Streams come and go; the connection looks after itself.
-        HttpVersion::Http2 => Patience::Unlimited,
-    };
-    let meter = Rc::new(Meter::new(patience, limits.head, limits.write));
+    let patience = Patience::Head(arrived.deadline);
+    let meter = Rc::new(Meter::new(patience, settings.header_timeout, limits.write));
     if !arrived.ahead.is_empty() {
         meter.note_ahead(arrived.ahead.len());
     }
     let facts = ConnectionFacts {
-        peer,
+        peer: caller.address,
         port: entrance.port,
         tls: entrance.tls && !arrived.plain_on_tls,
         https_port: entrance.https_port,
+        proxied: caller.proxied,
     };
     let stream = Timed::new(arrived.stream, Rc::clone(&meter)).unread(arrived.ahead);
     let connection = Rc::new(ClientConnection {
@@ -85,6 +124,7 @@ pub(super) async fn serve(
         texts: ConnectionTexts::new(&facts),
         facts,
         meter,
+        settings: Cell::new(settings),
         tls: arrived.tls,
         version: arrived.version,
         plain_on_tls: arrived.plain_on_tls,
@@ -94,12 +134,11 @@ pub(super) async fn serve(
         tunnel: RefCell::new(None),
         unread: Cell::new(false),
         cut: Cell::new(false),
+        draining: Cell::new(false),
+        body_step: Cell::new(None),
         used_up: Notify::new(),
     });
-    match arrived.version {
-        HttpVersion::Http1 => http1::serve(connection, stream, arrived.watch).await,
-        HttpVersion::Http2 => Box::pin(http2::serve(connection, stream, arrived.watch)).await,
-    }
+    Some((connection, stream, arrived.watch))
 }
 
 /// How long a connection that has sent nothing may still begin when the worker ends.
@@ -109,6 +148,41 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 async fn silent_at_the_end(worker: &Worker) {
     worker.drain().reached(Stage::Closing).await;
     tokio::time::sleep(LAST_WORD).await;
+}
+
+/// Who is at the other end.
+struct Caller {
+    address: SocketAddr,
+    proxied: Option<Proxied>,
+}
+
+/// Reads what a load balancer says of the connection; none where it says nothing, or nothing that can be understood.
+///
+/// What one says that is not in `proxy-real-ip-cidr` is read and does not count (nginx: `set_real_ip_from`).
+async fn introduction(
+    worker: &Worker,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    settings: ClientSettings,
+) -> Option<Caller> {
+    let header = tokio::select! {
+        header = tokio::time::timeout(settings.proxy_protocol_timeout, proxy_protocol::read(stream)) => header.ok()?,
+        () = silent_at_the_end(worker) => return None,
+    };
+    let header = header.inspect_err(|error| tracing::debug!(%error, %peer, "connection not introduced")).ok()?;
+    let table = worker.table();
+    let trust = &table.settings().forwarded;
+    Some(match header {
+        Header::Proxied { source, destination } => {
+            let balancer = peer.ip().to_canonical();
+            let believed = trust.believes_connection(balancer);
+            Caller {
+                address: if trust.believes(balancer) { source } else { peer },
+                proxied: believed.then_some(Proxied { source: source.ip(), port: destination.port() }),
+            }
+        }
+        Header::Local => Caller { address: peer, proxied: None },
+    })
 }
 
 /// A connection whose protocol is known.
@@ -167,14 +241,17 @@ impl ClientConnection {
         ConnectionVariables { number: self.number, requests: self.requests.get(), tls: self.tls.as_deref() }
     }
 
-    /// A request head is complete; when its first octet came.
-    pub(crate) fn request_began(&self, has_body: bool) -> Instant {
+    /// A request head is complete, under these settings; when its first octet came.
+    pub(crate) fn request_began(&self, settings: &ClientSettings, has_body: bool) -> Instant {
+        self.settings.set(*settings);
         self.requests.set(self.requests.get() + 1);
         self.under_way.set(self.under_way.get() + 1);
-        if self.version == HttpVersion::Http1 {
-            let patience = if has_body { Patience::Gap(self.worker.config().client.body) } else { Patience::Unlimited };
-            self.meter.set_patience(patience);
+        if self.version == HttpVersion::Http2 {
+            return Instant::now();
         }
+        self.meter.speak();
+        self.meter.set_head_patience(settings.header_timeout);
+        self.meter.set_patience(if has_body { Patience::Gap(settings.body_timeout) } else { Patience::Unlimited });
         self.meter.take_head_began().unwrap_or_else(Instant::now)
     }
 
@@ -185,15 +262,51 @@ impl ClientConnection {
         if unread {
             self.unread.set(true);
         }
-        if self.version == HttpVersion::Http1 {
-            self.meter.set_patience(Patience::Idle(now + self.worker.config().client.idle));
+        if !self.draining.get() {
+            self.await_request(now);
         }
+    }
+
+    /// The rest of a body that nobody wants is being read: what comes is not the next request.
+    pub(crate) fn drain_began(&self) {
+        self.draining.set(true);
+    }
+
+    /// Such a body is over.
+    pub(crate) fn drain_over(&self) {
+        self.draining.set(false);
+        if self.under_way.get() == 0 {
+            self.await_request(Instant::now());
+        }
+    }
+
+    fn await_request(&self, now: Instant) {
+        if self.version == HttpVersion::Http1 {
+            self.meter.set_patience(Patience::Idle(now + self.settings.get().keep_alive));
+        }
+    }
+
+    /// Whether it has streams, each with a window of its own.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.version == HttpVersion::Http2
     }
 
     /// Whether no further request is wanted on it.
     pub(crate) fn is_last(&self) -> bool {
+        let settings = self.settings.get();
         self.worker.drain().has_reached(Stage::LastRequests)
-            || self.requests.get() >= self.worker.config().requests_per_connection
+            || self.requests.get() >= settings.keep_alive_requests
+            || settings.keep_alive.is_zero()
+    }
+
+    /// Something happened to the body of a response. Who polls it wants to know: [`ClientConnection::take_body_step`].
+    pub(crate) fn note_body(&self, step: BodyStep) {
+        self.body_step.set(Some(step));
+    }
+
+    /// What happened last to the body of a response since this was asked before, whichever response it was.
+    pub(super) fn take_body_step(&self) -> Option<BodyStep> {
+        self.body_step.take()
     }
 
     /// Ends the connection with the response that has these fields. HTTP/2 connections end when their streams have.
@@ -243,6 +356,11 @@ impl ClientConnection {
     /// Waits until it has served as many requests as one connection may.
     pub(super) async fn used_up(&self) {
         self.used_up.notified().await;
+    }
+
+    /// Settings as its last request found them.
+    pub(super) fn settings(&self) -> ClientSettings {
+        self.settings.get()
     }
 
     pub(super) fn requests(&self) -> u64 {

@@ -9,7 +9,6 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::config::ClientTimeouts;
 use super::connection::Arrived;
 use super::tls::Acceptor;
 use crate::stream::{ClientStream, Socket};
@@ -32,14 +31,16 @@ const HANDSHAKE: u8 = 0x16;
 /// TLS handshakes that one worker has under way at once. More are closed: each costs as much as many requests.
 const MOST_HANDSHAKES: usize = 1000;
 
-/// A connection in the clear: HTTP/1, or HTTP/2 with prior knowledge. None where nothing came.
-pub(super) async fn plain(stream: TcpStream, limit: Duration) -> Option<Arrived> {
+/// A connection in the clear: HTTP/1, or HTTP/2 with prior knowledge where it is served. None where nothing came.
+pub(super) async fn plain(stream: TcpStream, limit: Duration, http2: bool) -> Option<Arrived> {
     let deadline = Instant::now() + limit;
     let mut arrived = Arrived::plain(stream, deadline);
     let (version, ahead) = timeout_at(deadline, look(&mut arrived.stream)).await.ok()?.ok()?;
     if ahead.is_empty() {
         return None;
     }
+    // HTTP/1 refuses the preface.
+    let version = if http2 { version } else { HttpVersion::Http1 };
     Some(Arrived { version, ahead, ..arrived })
 }
 
@@ -57,14 +58,15 @@ async fn look(stream: &mut ClientStream) -> io::Result<(HttpVersion, Bytes)> {
     }
 }
 
-/// A connection to where TLS is spoken. Whoever speaks plain HTTP there is told so.
+/// A connection to where TLS is spoken. Whoever speaks plain HTTP there is told so. Handshake and first request head may take
+/// so long.
 pub(super) async fn tls(
     stream: TcpStream,
     acceptor: &Acceptor,
     under_way: &Cell<usize>,
-    limits: ClientTimeouts,
+    (handshake, head): (Duration, Duration),
 ) -> Option<Arrived> {
-    let deadline = Instant::now() + limits.handshake;
+    let deadline = Instant::now() + handshake;
     let mut first = [0];
     let count = timeout_at(deadline, stream.peek(&mut first)).await.ok()?.ok()?;
     if count == 0 {
@@ -89,7 +91,7 @@ pub(super) async fn tls(
         version,
         tls: Some(Box::new(facts)),
         plain_on_tls: false,
-        deadline: Instant::now() + limits.head,
+        deadline: Instant::now() + head,
     })
 }
 

@@ -12,7 +12,9 @@ mod exec;
 mod http1;
 mod http2;
 mod listener;
+mod proxy_protocol;
 mod running;
+mod stall;
 mod tls;
 mod worker;
 
@@ -20,6 +22,6 @@ pub use config::{ClientTimeouts, ServerConfig};
 pub use listener::BindError;
 pub use running::{BoundServer, RunningServer, bind};
 
-pub(crate) use connection::ClientConnection;
+pub(crate) use connection::{BodyStep, ClientConnection};
 pub(crate) use drain::Stage;
 pub(crate) use worker::Worker;

@@ -12,8 +12,11 @@ pub(crate) struct Meter {
     silent_since: Cell<Option<Instant>>,
     stalled_since: Cell<Option<Instant>>,
     write_patience: Cell<Duration>,
-    head_patience: Duration,
+    head_patience: Cell<Duration>,
     head_began: Cell<Option<Instant>>,
+    voice: Cell<Voice>,
+    doze: Cell<Doze>,
+    blocked: Cell<Option<Instant>>,
     winding_down: Cell<bool>,
     expired: Cell<Option<Expired>>,
     ended: Cell<bool>,
@@ -33,6 +36,37 @@ pub(crate) enum Patience {
     /// At most this long between two octets (nginx: `client_body_timeout`, `proxy_read_timeout`).
     Gap(Duration),
 }
+
+/// Whether what is written is wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Voice {
+    /// Everything is written.
+    Free,
+    /// A response is on its way.
+    Speaking,
+    /// Nothing is to be said: what is written all the same is an answer that was not asked for, and dropped.
+    Silent,
+    /// Something was dropped.
+    Dropped,
+}
+
+/// Whether an idle stream gives back what it takes to be ready.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Doze {
+    /// Never.
+    Never,
+    /// When it has been idle for [`DOZE`].
+    Wanted,
+    /// Then, if it still is idle.
+    At(Instant),
+    /// Now.
+    Now,
+}
+
+/// How long a stream is idle before it dozes. Clients that send requests one after the other never let it come to that.
+const DOZE: Duration = Duration::from_secs(1);
+/// How long the rest of a request head may take when no more requests are wanted.
+const LAST_HEAD: Duration = Duration::from_secs(5);
 
 /// Which limit a stream has hit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,8 +89,11 @@ impl Meter {
             silent_since: Cell::new(None),
             stalled_since: Cell::new(None),
             write_patience: Cell::new(write),
-            head_patience: head,
+            head_patience: Cell::new(head),
             head_began: Cell::new(None),
+            voice: Cell::new(Voice::Free),
+            doze: Cell::new(Doze::Never),
+            blocked: Cell::new(None),
             winding_down: Cell::new(false),
             expired: Cell::new(None),
             ended: Cell::new(false),
@@ -69,6 +106,10 @@ impl Meter {
     pub(crate) fn set_patience(&self, patience: Patience) {
         self.patience.set(patience);
         self.silent_since.set(None);
+        if self.doze.get() != Doze::Never {
+            let idle = matches!(patience, Patience::Idle(_));
+            self.doze.set(if idle { Doze::At(Instant::now() + DOZE) } else { Doze::Wanted });
+        }
     }
 
     /// From now on writing may make no progress for this long, which begins anew.
@@ -77,9 +118,64 @@ impl Meter {
         self.stalled_since.set(None);
     }
 
-    /// Lets the stream end as soon as it waits for a next request.
+    /// How long reading may wait.
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience.get()
+    }
+
+    /// From now on a request head may take this long.
+    pub(crate) fn set_head_patience(&self, head: Duration) {
+        self.head_patience.set(head);
+    }
+
+    /// Lets the stream end as soon as it waits for a next request. One that has begun gets little time to be complete.
     pub(crate) fn wind_down(&self) {
         self.winding_down.set(true);
+        self.head_patience.set(self.head_patience.get().min(LAST_HEAD));
+        if let Patience::Head(deadline) = self.patience.get() {
+            self.patience.set(Patience::Head(deadline.min(Instant::now() + LAST_HEAD)));
+        }
+    }
+
+    /// From now on only responses are written, from [`Meter::speak`] until all is flushed and the stream waits for a request.
+    /// Whatever else is written is dropped.
+    pub(crate) fn keep_silent(&self) {
+        self.voice.set(Voice::Silent);
+    }
+
+    /// A response will be written.
+    pub(crate) fn speak(&self) {
+        if self.voice.get() != Voice::Free {
+            self.voice.set(Voice::Speaking);
+        }
+    }
+
+    /// Whether nothing is being said, so that whoever drives the stream may say something. Then everything is written.
+    pub(crate) fn take_the_word(&self) -> bool {
+        let silent = matches!(self.voice.get(), Voice::Silent | Voice::Dropped);
+        if silent {
+            self.voice.set(Voice::Free);
+        }
+        silent
+    }
+
+    /// Lets whoever drives the stream know when it has been idle for a while: [`Meter::dozes`].
+    pub(crate) fn want_doze(&self) {
+        self.doze.set(Doze::Wanted);
+    }
+
+    /// Whether the stream has been idle for a while, with nothing left to be written. Told once for each time.
+    pub(crate) fn dozes(&self) -> bool {
+        let now = self.doze.get() == Doze::Now;
+        if now {
+            self.doze.set(Doze::Wanted);
+        }
+        now
+    }
+
+    /// When the other side last did not take what was to be written.
+    pub(crate) fn last_blocked(&self) -> Option<Instant> {
+        self.blocked.get()
     }
 
     /// The limit that was hit.
@@ -133,7 +229,10 @@ impl Meter {
             Patience::Idle(_) => {
                 let now = Instant::now();
                 self.head_began.set(Some(now));
-                self.patience.set(Patience::Head(now + self.head_patience));
+                self.patience.set(Patience::Head(now + self.head_patience.get()));
+                if self.doze.get() != Doze::Never {
+                    self.doze.set(Doze::Wanted);
+                }
             }
             Patience::Head(_) if self.head_began.get().is_none() => self.head_began.set(Some(Instant::now())),
             Patience::Unlimited | Patience::Head(_) | Patience::Gap(_) => {}
@@ -147,6 +246,39 @@ impl Meter {
             self.silent_since.set(Some(Instant::now()));
         }
         self.sent.set(self.sent.get().wrapping_add(octets as u64));
+    }
+
+    /// Everything is written.
+    pub(super) fn note_flushed(&self) {
+        let waits = matches!(self.patience.get(), Patience::Idle(_) | Patience::Head(_));
+        if waits && self.voice.get() == Voice::Speaking {
+            self.voice.set(Voice::Silent);
+        }
+    }
+
+    /// Whether what is to be written is to be dropped.
+    pub(super) fn drops(&self) -> bool {
+        if self.voice.get() == Voice::Silent {
+            self.voice.set(Voice::Dropped);
+        }
+        self.voice.get() == Voice::Dropped
+    }
+
+    /// The other side does not take what is to be written.
+    pub(super) fn note_blocked(&self) {
+        self.blocked.set(Some(Instant::now()));
+    }
+
+    /// When the stream will doze, if nothing comes.
+    pub(super) fn doze_at(&self) -> Option<Instant> {
+        match self.doze.get() {
+            Doze::At(moment) if self.stalled_since.get().is_none() => Some(moment),
+            Doze::Never | Doze::Wanted | Doze::At(_) | Doze::Now => None,
+        }
+    }
+
+    pub(super) fn doze(&self) {
+        self.doze.set(Doze::Now);
     }
 
     /// Until when reading may wait, and what it means when it did.

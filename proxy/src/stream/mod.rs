@@ -1,6 +1,7 @@
 //! Byte streams on both sides: sockets with or without TLS, their time limits, and tunnels between two of them.
 
 mod ends;
+mod frames;
 mod meter;
 mod socket;
 mod timed;
@@ -8,6 +9,7 @@ mod tunnel;
 mod websocket;
 
 pub(crate) use ends::{ClientStream, UpstreamStream};
+pub(crate) use frames::{FrameLimits, Frames};
 pub(crate) use meter::{Expired, Meter, Patience};
 pub(crate) use socket::{Socket, SocketWatch};
 pub(crate) use timed::Timed;

@@ -1,5 +1,6 @@
 //! A stream that gives up when its meter says so.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::Frames;
 use super::meter::{Expired, Meter};
 use crate::timer::Alarm;
 
@@ -17,18 +19,40 @@ pub(crate) struct Timed<S> {
     stream: S,
     meter: Rc<Meter>,
     unread: Bytes,
+    frames: Option<Box<Frames>>,
+    kept: bool,
     read_alarm: Alarm,
     write_alarm: Alarm,
 }
 
 impl<S> Timed<S> {
     pub(crate) fn new(stream: S, meter: Rc<Meter>) -> Self {
-        Self { stream, meter, unread: Bytes::new(), read_alarm: Alarm::default(), write_alarm: Alarm::default() }
+        Self {
+            stream,
+            meter,
+            unread: Bytes::new(),
+            frames: None,
+            kept: false,
+            read_alarm: Alarm::default(),
+            write_alarm: Alarm::default(),
+        }
+    }
+
+    /// Looks at the frames of HTTP/2 that are read: the meter keeps time by them, and too many fail the stream.
+    pub(crate) fn watching(mut self, frames: Frames) -> Self {
+        self.frames = Some(Box::new(frames));
+        self
     }
 
     /// Gives back octets that were read and belong to whoever reads next. They were counted when they were read.
     pub(crate) fn unread(mut self, octets: Bytes) -> Self {
         self.unread = if self.unread.is_empty() { octets } else { [octets, self.unread].concat().into() };
+        self
+    }
+
+    /// Whether the stream stays open when whoever writes to it shuts it down.
+    pub(crate) fn kept(mut self, kept: bool) -> Self {
+        self.kept = kept;
         self
     }
 
@@ -42,6 +66,11 @@ impl<S> Timed<S> {
             self.meter.note_read(0);
             return Poll::Ready(Ok(()));
         }
+        if let Some(moment) = self.meter.doze_at()
+            && self.read_alarm.poll(moment, cx)
+        {
+            self.meter.doze();
+        }
         match self.meter.read_deadline() {
             Some((deadline, limit)) if self.read_alarm.poll(deadline, cx) => Poll::Ready(Err(self.expire(limit))),
             _ => Poll::Pending,
@@ -49,10 +78,18 @@ impl<S> Timed<S> {
     }
 
     fn wait_to_write<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.meter.note_blocked();
         if self.write_alarm.poll(self.meter.write_deadline(), cx) {
             return Poll::Ready(Err(self.expire(Expired::Write)));
         }
         Poll::Pending
+    }
+
+    fn look_at(&mut self, octets: &[u8]) -> io::Result<()> {
+        match &mut self.frames {
+            Some(frames) => frames.look_at(octets, &self.meter),
+            None => Ok(()),
+        }
     }
 
     fn expire(&self, limit: Expired) -> io::Error {
@@ -72,14 +109,39 @@ impl<S> Timed<S> {
     }
 }
 
+/// Octets that a stream takes to wake up.
+const WAKE: usize = 512;
+
+impl<S: AsyncRead + Unpin> Timed<S> {
+    /// Waits for octets, which are left for whoever reads next; how many they are, at least. Takes no memory while it waits.
+    ///
+    /// # Errors
+    ///
+    /// What reading fails with.
+    pub(crate) async fn wake(&mut self) -> io::Result<usize> {
+        if self.unread.is_empty() {
+            self.unread = poll_fn(|cx| {
+                let mut room = [0; WAKE];
+                let mut buffer = ReadBuf::new(&mut room);
+                let read = Pin::new(&mut *self).poll_read(cx, &mut buffer);
+                read.map_ok(|()| Bytes::copy_from_slice(buffer.filled()))
+            })
+            .await?;
+        }
+        Ok(self.unread.len())
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.unread.is_empty() {
             let octets = self.unread.len().min(buffer.remaining());
-            buffer.put_slice(&self.unread.split_to(octets));
+            let octets = self.unread.split_to(octets);
             if self.unread.is_empty() {
                 self.unread = Bytes::new();
             }
+            self.look_at(&octets)?;
+            buffer.put_slice(&octets);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -87,6 +149,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             Poll::Pending => self.wait_to_read(cx),
             Poll::Ready(Ok(())) => {
                 self.meter.note_read(buffer.filled().len() - before);
+                self.look_at(buffer.filled().get(before..).unwrap_or_default())?;
                 Poll::Ready(Ok(()))
             }
             failed @ Poll::Ready(Err(_)) => failed,
@@ -96,6 +159,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        if self.meter.drops() {
+            return Poll::Ready(Ok(octets.len()));
+        }
         let outcome = Pin::new(&mut self.stream).poll_write(cx, octets);
         self.written(outcome, cx)
     }
@@ -105,6 +171,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.meter.drops() {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.written(outcome, cx)
     }
@@ -116,11 +185,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Pending => self.wait_to_write(cx),
-            flushed @ Poll::Ready(_) => flushed,
+            flushed @ Poll::Ready(_) => {
+                self.meter.note_flushed();
+                flushed
+            }
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.kept {
+            return Poll::Ready(Ok(()));
+        }
         match Pin::new(&mut self.stream).poll_shutdown(cx) {
             Poll::Pending => self.wait_to_write(cx),
             shut @ Poll::Ready(_) => shut,
@@ -228,6 +303,56 @@ mod tests {
             assert_eq!(stream.read(&mut octets).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
             stream.meter().set_patience(Patience::Idle(Instant::now() + SHORT));
             assert_eq!(stream.read(&mut octets).await.unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn what_is_written_unasked_is_dropped() {
+        run(async {
+            let (mut stream, mut there) = stream(Patience::Idle(Instant::now() + 10 * SHORT));
+            let meter = Rc::clone(stream.meter());
+            meter.keep_silent();
+            stream.write_all(b"unasked").await.unwrap();
+            assert!(meter.take_the_word() && !meter.take_the_word());
+            stream.write_all(b"a").await.unwrap();
+            meter.keep_silent();
+            meter.speak();
+            meter.set_patience(Patience::Unlimited);
+            stream.flush().await.unwrap();
+            stream.write_all(b"b").await.unwrap();
+            meter.set_patience(Patience::Idle(Instant::now() + SHORT));
+            stream.write_all(b"c").await.unwrap();
+            stream.flush().await.unwrap();
+            stream.write_all(b"dropped").await.unwrap();
+            drop(stream);
+            let mut text = String::new();
+            there.read_to_string(&mut text).await.unwrap();
+            assert_eq!(text, "abc");
+        });
+    }
+
+    #[test]
+    fn a_half_sent_head_has_little_time_when_the_stream_winds_down() {
+        let began = Instant::now();
+        let hour = Duration::from_secs(3600);
+        let meter = Meter::new(Patience::Head(began + hour), hour, hour);
+        meter.wind_down();
+        assert!(matches!(meter.patience(), Patience::Head(deadline) if deadline < began + hour / 60));
+        meter.set_patience(Patience::Idle(began + hour));
+        meter.note_read(1);
+        assert!(matches!(meter.patience(), Patience::Head(deadline) if deadline < began + hour / 60));
+    }
+
+    #[test]
+    fn waking_up_loses_nothing() {
+        run(async {
+            let (mut stream, mut there) = stream(Patience::Idle(Instant::now() + 10 * SHORT));
+            there.write_all(b"GET").await.unwrap();
+            assert_eq!((stream.wake().await.unwrap(), stream.wake().await.unwrap()), (3, 3));
+            drop(there);
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.unwrap();
+            assert_eq!((text.as_str(), stream.wake().await.unwrap()), ("GET", 0));
         });
     }
 }

@@ -1,5 +1,6 @@
 //! The controller's ConfigMap, read once into checked values.
 
+mod client;
 mod headers;
 mod key;
 mod process;
@@ -126,7 +127,7 @@ pub fn config_keys() -> impl Iterator<Item = &'static ConfigKey> {
 }
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
-    supported::KEYS.iter().chain(tls::KEYS).chain(unsupported::KEYS)
+    supported::KEYS.iter().chain(client::KEYS).chain(tls::KEYS).chain(unsupported::KEYS)
 }
 
 struct Reader<'a> {

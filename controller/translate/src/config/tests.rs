@@ -74,6 +74,14 @@ fn every_supported_key_has_an_effect() {
         ("proxy-real-ip-cidr", "10.0.0.0/8"),
         ("forwarded-for-header", "CF-Connecting-IP"),
         ("forwarded-host-header", "X-Host"),
+        ("keep-alive", "0"),
+        ("keep-alive-requests", "10"),
+        ("client-header-timeout", "1"),
+        ("client-body-timeout", "1"),
+        ("large-client-header-buffers", "4 16k"),
+        ("http2-max-concurrent-streams", "10"),
+        ("use-proxy-protocol", "true"),
+        ("proxy-protocol-header-timeout", "1s"),
         ("log-format-upstream", "$host"),
         ("log-format-escape-json", "true"),
         ("disable-access-log", "true"),
@@ -235,9 +243,9 @@ fn what_protects_closes_everything() {
 #[test]
 fn keys_without_effect_are_told_by_what_they_are() {
     for (key, value, want) in [
-        ("client-body-timeout", "120", "not-yet-supported"),
+        ("gzip-level", "9", "not-yet-supported"),
         ("use-gzip", "true", "not-yet-supported"),
-        ("keep-alive", "0x10", "not-yet-supported"),
+        ("limit-conn-status-code", "0x10", "not-yet-supported"),
         ("reuse-port", "false", "no-effect"),
         ("jaeger-endpoint", "x", "no-effect"),
         ("http-snippet", "map $a $b {}", "snippet-refused"),

@@ -20,7 +20,7 @@ const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256
 
 #[rustfmt::skip]
 pub(super) static KEYS: &[Entry] = &[
-    flag("use-http2", "true", "Offers HTTP/2 in TLS handshakes.", |w, on| w.settings.http2 = on),
+    flag("use-http2", "true", "Offers HTTP/2 in TLS handshakes, and takes it in the clear with prior knowledge.", |w, on| w.settings.http2 = on),
     entry("ssl-protocols", "`TLSv1.2` and `TLSv1.3`, divided by spaces", "TLSv1.2 TLSv1.3", "Versions of TLS. Others are left out; where nothing is left, the default holds.", versions),
     partial("ssl-ciphers", "ciphers in the notation of OpenSSL", CIPHERS, "Cipher suites of TLS 1.2, in order of preference. Those with ECDHE and AES-GCM or ChaCha20 are offered, others are left out; where nothing is left, the default holds. Suites of TLS 1.3 are not affected.", ciphers),
     partial("ssl-ecdh-curve", "`auto`, or names of groups divided by colons", "auto", "Groups of the key exchange, of `X25519MLKEM768`, `X25519`, `prime256v1` (`P-256`) and `secp384r1` (`P-384`); `auto` is all of them. Of those offered here, a client gets the one it names first.", groups),

@@ -16,13 +16,7 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Clients
     nothing("client-header-buffer-size", "a size", "1k", "Buffers grow as needed here."),
-    later_number("client-header-timeout", "seconds", "60", "How long a request head may take."),
     later("client-body-buffer-size", "a size", "8k", "Default of the annotation."),
-    later_number("client-body-timeout", "seconds", "60", "How long a client may send nothing of a body."),
-    later("large-client-header-buffers", "a number and a size", "4 8k", "How large a request line, a header and all of them may be."),
-    later_number("keep-alive", "seconds", "75", "How long an idle connection is kept; 0 for not at all."),
-    later_number("keep-alive-requests", "a number of requests", "1000", "Requests per connection."),
-    later_number("http2-max-concurrent-streams", "a number of streams", "128", "Requests at a time on an HTTP/2 connection."),
     nothing("http2-max-field-size", "a size", "", "nginx no longer has it."),
     nothing("http2-max-header-size", "a size", "", "nginx no longer has it."),
     nothing("http2-max-requests", "a number of requests", "0", "nginx no longer has it."),
@@ -34,8 +28,6 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Client address and forwarded headers
     nothing("forwarded-for-proxy-protocol-header", "the name of a header", "X-Forwarded-For-Proxy-Protocol", "No header is used for this inside."),
-    later_flag("use-proxy-protocol", "false", "Expects the PROXY protocol on both ports."),
-    later("proxy-protocol-header-timeout", "a duration", "5s", "How long the header of the PROXY protocol may take."),
 
     // TLS
     nothing("ssl-dh-param", "`namespace/name` of a Secret", "", "Finite-field key exchange is not offered here."),

@@ -132,5 +132,11 @@ fn facts(request: &ExplainRequest) -> ConnectionFacts {
     let ListenerPorts { http, https } = request.ports;
     let tls = request.scheme == Scheme::Https;
     let client = request.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    ConnectionFacts { peer: SocketAddr::new(client, 0), port: if tls { https } else { http }, tls, https_port: https }
+    ConnectionFacts {
+        peer: SocketAddr::new(client, 0),
+        port: if tls { https } else { http },
+        tls,
+        https_port: https,
+        proxied: None,
+    }
 }
