@@ -15,8 +15,10 @@ PRODUCT := target/release/portcullis
 PYTHON := $(CACHE)/python/bin/python
 CASES := tests/cases
 JOBS ?= 2
+SIDE_BY_SIDE := benches/side-by-side
 
-.PHONY: help demo test fmt lint unit walls scripts release docs generated catalogue catalogue-raw bench toolchain python
+.PHONY: help demo test fmt lint unit walls scripts release docs generated catalogue catalogue-raw bench bench-micro \
+	bench-side-by-side bench-profile toolchain python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,8 +45,9 @@ unit: toolchain ## unit, golden, property and whole-process tests
 walls: toolchain ## what each crate may not depend on
 	tests/tools/walls
 
-scripts: python ## tests of the scripts around the catalogue
+scripts: python ## tests of the scripts around the catalogue and the benchmarks
 	$(PYTHON) $(CASES)/test_check.py
+	$(PYTHON) $(SIDE_BY_SIDE)/test_harness.py
 
 release: toolchain ## the release binary, as target/release/portcullis
 	cargo build --release --package portcullis --locked
@@ -64,8 +67,24 @@ catalogue: release python ## behaviour catalogue; CASE="area id glob" plays some
 catalogue-raw: release python ## byte-exact HTTP/1 cases; CASE="group id" plays some
 	$(PYTHON) $(CASES)/check $(PRODUCT) --raw $(CASE)
 
-bench: toolchain ## micro-benchmarks; they report and never fail
+bench: bench-micro ## all benchmarks, the one side by side in short; they report and never fail
+	$(MAKE) bench-side-by-side PARTS="$(or $(PARTS),compare)" ROUNDS=$(or $(ROUNDS),1) REQUESTS=$(or $(REQUESTS),5000) \
+	RESULTS=$(or $(RESULTS),$(CACHE)/side-by-side)
+
+bench-micro: toolchain ## micro-benchmarks
 	cargo bench --package portcullis-benches --locked
+
+# PARTS: compare idle workers instructions, or all.
+RUN_SIDE_BY_SIDE = $(PYTHON) $(SIDE_BY_SIDE)/run $(PRODUCT) $$CARGO_TARGET_DIR/release/grpc-backend
+bench-side-by-side: release python ## beside nginx and HAProxy; ROUNDS, REQUESTS, SCENARIOS, PARTS, RESULTS
+	cargo build --release --package portcullis-benches --bin grpc-backend --locked
+	$(RUN_SIDE_BY_SIDE) $(or $(PARTS),all) --rounds $(or $(ROUNDS),7) --requests $(or $(REQUESTS),300000) \
+	--scenarios "$(SCENARIOS)" --output $(or $(RESULTS),$(SIDE_BY_SIDE)/results)
+
+bench-profile: release python ## where the time goes (perf, strace); SCENARIOS, PROXIES, REQUESTS
+	cargo build --release --package portcullis-benches --bin grpc-backend --locked
+	$(RUN_SIDE_BY_SIDE) profile --requests $(or $(REQUESTS),100000) --scenarios "$(SCENARIOS)" \
+	--proxies "$(or $(PROXIES),portcullis)"
 
 toolchain:
 	@tests/tools/toolchain

@@ -1,0 +1,1 @@
+"""Measures Portcullis beside nginx and HAProxy on one machine, over loopback."""
