@@ -221,6 +221,19 @@ fn connections_are_spread_evenly_over_workers() {
 }
 
 #[test]
+fn a_burst_of_few_connections_is_spread_evenly() {
+    let mut plan = Plan::new(&[]);
+    plan.settings.access_log.format = Template::parse("$connection").unwrap();
+    let site = plan.start();
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(site.http)).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 503);
+    }
+    let most = site.log(8).iter().map(|line| line.parse::<u32>().unwrap()).max().unwrap();
+    assert!(most <= 5, "{most} of 8 on one worker");
+}
+
+#[test]
 fn log_formats_name_reason_and_rule() {
     let mut plan = Plan::new(&[]);
     plan.settings.access_log.format = Template::parse(
