@@ -23,7 +23,8 @@ pub(super) struct WorkerExecutor(pub(super) Rc<Worker>);
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for WorkerExecutor {
     fn execute(&self, task: F) {
-        self.0.spawn(task);
+        // In a place of its own: it is moved several times on its way into a task, and holds a whole request.
+        self.0.spawn(Box::pin(task));
     }
 }
 
