@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_proxy::access_log;
-use portcullis_proxy::server::{self, BindError, RunningServer, ServerConfig};
+use portcullis_proxy::server::{self, BindError, BufferConfig, RunningServer, ServerConfig};
 use portcullis_proxy::table::explain::ListenerPorts;
 use portcullis_proxy::upstream::UpstreamRegistry;
 use tokio::net::TcpListener;
@@ -110,6 +110,7 @@ async fn serve(
     let mut server = ServerConfig::new(vec![config.http], vec![config.https], started.workers());
     server.connections = started.connections(open_files);
     server.request_metrics = config.export.measured.clone();
+    server.buffers = BufferConfig::new(std::env::temp_dir());
     let bound = server::bind(server)?;
     let address = config.admin;
     let listener = TcpListener::bind(address).await.map_err(|error| InstanceError::Admin { address, error })?;

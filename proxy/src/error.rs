@@ -36,6 +36,21 @@ pub(crate) enum ProxyError {
     /// The client's request body did not come in time.
     #[error("the request body did not come in time")]
     BodyTimeout,
+    /// The client's request body is larger than it may be.
+    #[error("the request body is too large")]
+    BodyTooLarge,
+    /// The client's request body is too large for memory, and the disk does not take it.
+    #[error("the request body cannot be kept")]
+    BodyUnwritable(#[source] io::Error),
+    /// The bodies of other requests take all the room.
+    #[error("there is no room for the request body")]
+    BodyNoRoom,
+    /// The client's request body cannot be read back from disk.
+    #[error("the request body is lost")]
+    BodyLost,
+    /// The upstream's response head is larger than it may be.
+    #[error("the head of the response is too large")]
+    UpstreamHeadTooLarge,
     /// A request that cannot be written, which checks before should have prevented.
     #[error("the request cannot be sent on")]
     Unsendable,
@@ -55,14 +70,17 @@ pub(crate) enum Side {
 impl ProxyError {
     pub(crate) fn side(&self) -> Side {
         match self {
-            Self::BadBody | Self::BodyTimeout => Side::Client,
-            Self::Unsendable => Side::Internal,
+            Self::BadBody | Self::BodyTimeout | Self::BodyTooLarge => Side::Client,
+            // Whoever could not keep them has said so, and not for each of them.
+            Self::BodyUnwritable(_) | Self::BodyNoRoom => Side::Client,
+            Self::BodyLost | Self::Unsendable => Side::Internal,
             Self::NoEndpoints
             | Self::Connect(_)
             | Self::ConnectTimeout
             | Self::Tls(_)
             | Self::Upstream(_)
             | Self::UpstreamTimeout
+            | Self::UpstreamHeadTooLarge
             | Self::BadUpgrade => Side::Upstream,
         }
     }
@@ -71,20 +89,24 @@ impl ProxyError {
     pub(crate) fn retry_condition(&self) -> Option<RetryCondition> {
         match self {
             Self::Upstream(error) if error.is_parse() => Some(RetryCondition::InvalidHeader),
+            Self::UpstreamHeadTooLarge => Some(RetryCondition::InvalidHeader),
             Self::Connect(_) | Self::Tls(_) | Self::Upstream(_) => Some(RetryCondition::Error),
             Self::ConnectTimeout | Self::UpstreamTimeout => Some(RetryCondition::Timeout),
             Self::NoEndpoints | Self::BadUpgrade | Self::BadBody | Self::BodyTimeout | Self::Unsendable => None,
+            Self::BodyTooLarge | Self::BodyUnwritable(_) | Self::BodyNoRoom | Self::BodyLost => None,
         }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::NoEndpoints => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoEndpoints | Self::BodyNoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Connect(_) | Self::Tls(_) | Self::Upstream(_) | Self::BadUpgrade => StatusCode::BAD_GATEWAY,
+            Self::UpstreamHeadTooLarge => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::BadBody => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Unsendable => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BodyTooLarge | Self::BodyUnwritable(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyLost | Self::Unsendable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -99,7 +121,10 @@ impl ProxyError {
             Self::BadUpgrade => Reason::BadUpgrade,
             Self::BadBody => Reason::BadBody,
             Self::BodyTimeout => Reason::BodyTimeout,
-            Self::Unsendable => Reason::Internal,
+            Self::BodyTooLarge | Self::BodyUnwritable(_) => Reason::BodyTooLarge,
+            Self::BodyNoRoom => Reason::BodyNoRoom,
+            Self::UpstreamHeadTooLarge => Reason::UpstreamHeaderTooLarge,
+            Self::BodyLost | Self::Unsendable => Reason::Internal,
         }
     }
 }
@@ -120,6 +145,11 @@ mod tests {
             (ProxyError::BadUpgrade, 502, None),
             (ProxyError::BadBody, 400, None),
             (ProxyError::BodyTimeout, 408, None),
+            (ProxyError::BodyTooLarge, 413, None),
+            (ProxyError::BodyUnwritable(refused()), 413, None),
+            (ProxyError::BodyNoRoom, 503, None),
+            (ProxyError::BodyLost, 500, None),
+            (ProxyError::UpstreamHeadTooLarge, 502, Some(RetryCondition::InvalidHeader)),
             (ProxyError::Unsendable, 500, None),
         ] {
             assert_eq!((error.status().as_u16(), error.retry_condition()), (status, condition), "{error}");

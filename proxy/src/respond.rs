@@ -56,6 +56,7 @@ fn by_status(status: StatusCode) -> &'static str {
         404 => page!("404 Not Found"),
         405 => page!("405 Not Allowed"),
         408 => page!("408 Request Time-out"),
+        413 => page!("413 Request Entity Too Large"),
         414 => page!("414 Request-URI Too Large"),
         500 => page!("500 Internal Server Error"),
         501 => page!("501 Not Implemented"),

@@ -18,7 +18,7 @@ use portcullis_model::policy::{RetryCondition, RetryConditions};
 use portcullis_model::{Reason, RoutePolicy};
 use support::client::Client;
 use support::origin::{Origin, read_request, refused};
-use support::{Plan, Site, eventually, host, reading_within, route};
+use support::{Plan, Site, eventually, host, reading_within, route, streaming};
 
 const SHORT: Duration = Duration::from_millis(300);
 const POST: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello";
@@ -119,6 +119,7 @@ fn a_request_that_the_upstream_does_not_take_is_a_504_after_the_send_timeout() {
     });
     let mut policy = tries(1);
     policy.timeouts.send = SHORT.into();
+    policy.body = streaming().body;
     let site = Plan::with_policy(&[origin.address], policy).start();
     let mut client = Client::connect(site.http);
     let began = Instant::now();
@@ -270,7 +271,8 @@ fn a_body_under_way_is_sent_whole_by_the_next_try() {
         std::io::copy(stream, &mut std::io::sink()).ok();
     });
     let good = Origin::saying("alive");
-    let site = Plan::with_policy(&[eager.address, good.address], on(&[Http503])).start();
+    let policy = RoutePolicy { body: streaming().body, ..on(&[Http503]) };
+    let site = Plan::with_policy(&[eager.address, good.address], policy).start();
     let body = "0123456789abcdef".repeat(1024);
     for _ in 0..4 {
         let mut client = Client::connect(site.http);

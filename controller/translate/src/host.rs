@@ -372,6 +372,7 @@ impl RouteBuilder<'_> {
             session: draft.session.affinity.is_some(),
             upstream: draft.upstream.clone(),
             fallback: key.and_then(|key| self.input.fallbacks.get(key)).cloned(),
+            body: draft.body,
             headers: HeaderPolicy { connection: draft.connection, response: custom.cloned().flatten() },
             response: draft.response.clone(),
             timeouts: draft.timeouts,
@@ -388,6 +389,7 @@ impl RouteBuilder<'_> {
                 ..Default::default()
             },
             relative_redirects: self.config.settings.relative_redirects,
+            body: self.config.body,
             timeouts: self.config.timeouts,
             retry: self.config.retry,
             observe: Observe { access_log: self.config.settings.access_log.default_backend },

@@ -97,3 +97,13 @@ pub enum Protocol {
     /// As the client's connection: TLS where it is TLS (`AUTO_HTTP`).
     Auto,
 }
+
+impl Protocol {
+    /// Whether both sides talk at the same time, so that no body is ever held back.
+    #[must_use]
+    pub fn streams_requests(self) -> bool {
+        match self {
+            Self::Http | Self::Https | Self::Auto => false,
+        }
+    }
+}

@@ -80,6 +80,12 @@ reasons! {
     BadBody = "bad-body",
     /// The request body did not come in time: 408.
     BodyTimeout = "body-timeout",
+    /// The request body is larger than `proxy-body-size`, or too large to be kept anywhere: 413.
+    BodyTooLarge = "body-too-large",
+    /// As many request bodies are being received as there is room for: 503.
+    BodyNoRoom = "body-no-room",
+    /// The upstream's response head is larger than `proxy-buffer-size`: 502.
+    UpstreamHeaderTooLarge = "upstream-header-too-large",
     /// The client went away: 499 in the log.
     ClientGone = "client-gone",
     /// Anything that is a fault of ours: 500.

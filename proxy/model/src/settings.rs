@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::policy::SetHeader;
+use crate::policy::{BodyPolicy, SetHeader};
 use crate::{ClientSettings, ForwardedTrust, ProcessSettings, Template, TlsSettings};
 
 /// Settings that no route changes. Defaults are those of ingress-nginx.
@@ -41,6 +41,8 @@ pub struct Settings {
     pub proxy_set_headers: Vec<SetHeader>,
     /// `relative-redirects`, default off, for redirects that no route decides.
     pub relative_redirects: bool,
+    /// `proxy-body-size` and its like, for requests that no route decides about.
+    pub body: BodyPolicy,
     /// Access log.
     pub access_log: AccessLogSettings,
     /// TLS with clients; the same one as long as nothing of it changes.
@@ -74,6 +76,7 @@ impl Default for Settings {
             add_headers: Vec::new(),
             proxy_set_headers: Vec::new(),
             relative_redirects: false,
+            body: BodyPolicy::default(),
             access_log: AccessLogSettings::default(),
             tls: Arc::default(),
             process: ProcessSettings::default(),

@@ -30,7 +30,7 @@ impl Answer {
         }
     }
 
-    /// Whether the connection ends with this answer: after a request that could be read in two ways, nothing that follows on
+    /// Whether the connection ends with this answer: the rest of the body is not wanted, or after a request that could be read in two ways, nothing that follows on
     /// the connection can be trusted to be a request (RFC 9112 section 9.6).
     #[must_use]
     pub fn ends_connection(&self) -> bool {
@@ -46,6 +46,8 @@ impl Answer {
                 | Reason::PlainHttpOnTls
                 | Reason::BadBody
                 | Reason::BodyTimeout
+                | Reason::BodyTooLarge
+                | Reason::BodyNoRoom
         )
     }
 }

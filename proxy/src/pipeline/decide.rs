@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use portcullis_model::policy::{Canary, HttpsRedirect, HttpsRedirectMode, Redirect, UpstreamPolicy};
+use portcullis_model::policy::{BodyPolicy, Canary, HttpsRedirect, HttpsRedirectMode, Redirect, UpstreamPolicy};
 use portcullis_model::{Authority, PatternCache, Protocol, Reason, RoutePolicy};
 
 use super::answer::Answer;
@@ -103,6 +103,7 @@ impl Decider<'_> {
                 let location = location::with_slash(self.head, self.reading, relative);
                 redirect(StatusCode::MOVED_PERMANENTLY, Reason::TrailingSlash, location)
             }
+            PathLookup::None if self.is_too_large(&table.settings().body) => too_large(),
             PathLookup::None => self.unmatched(table, &host),
         };
         decision
@@ -134,6 +135,7 @@ impl Decider<'_> {
 
     fn of_route(&mut self, table: &RoutingTable, host: &HostLookup<'_>, route: &CompiledRoute) -> Outcome {
         let RoutePolicy {
+            body,
             closed,
             redirect: elsewhere,
             https_redirect,
@@ -149,6 +151,9 @@ impl Decider<'_> {
             retry: _,
             observe: _, // Decides what is logged, not what is done.
         } = &*route.route.policy;
+        if self.is_too_large(body) {
+            return too_large();
+        }
         if closed.is_some() {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, Reason::RouteClosed);
         }
@@ -177,6 +182,11 @@ impl Decider<'_> {
         let host = upstream_host.as_ref().map(|host| variables.expand(host, &[&[]; 10]));
         let host = host.map(|host| String::from_utf8_lossy(&host).into_owned());
         Outcome::Forward(Forward { to, protocol: *protocol, target, host, forwarded_prefix })
+    }
+
+    /// Whether the body is said to be larger than it may be.
+    fn is_too_large(&self, body: &BodyPolicy) -> bool {
+        self.head.declared_length().is_some_and(|length| body.refuses(length))
     }
 
     fn is_for_canary(&mut self, canary: &Canary, route: &CompiledRoute) -> bool {
@@ -250,6 +260,10 @@ fn same_route(one: &PathLookup<'_>, other: &PathLookup<'_>) -> bool {
         (PathLookup::None, PathLookup::None) => true,
         (PathLookup::Route(_) | PathLookup::AddSlash(_) | PathLookup::None, _) => false,
     }
+}
+
+fn too_large() -> Outcome {
+    refuse(StatusCode::PAYLOAD_TOO_LARGE, Reason::BodyTooLarge)
 }
 
 fn refuse(status: StatusCode, reason: Reason) -> Outcome {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use portcullis_model::{Balance, ClusterPolicy, HostAlias, Known, Reason, Variable};
 use tokio::time::Instant;
 
+use super::buffering::Bodies;
 use super::decide::{Decision, Destination};
 use super::endpoint;
 use super::head::{Reading, RequestHead};
@@ -44,6 +45,8 @@ pub(crate) struct Exchange {
     pub(super) to: Option<Destination>,
     /// The default backend, where it is sent there.
     pub(super) default_backend: Option<Arc<Upstream>>,
+    /// What is held back of bodies.
+    pub(super) bodies: Bodies,
     /// The request body, where there is one.
     pub(super) body: Option<Rc<BodySource>>,
     /// How its endpoint is chosen.
@@ -92,6 +95,7 @@ impl Exchange {
             route: None,
             to: None,
             default_backend: None,
+            bodies: Bodies::default(),
             body: None,
             choice: Choice::default(),
             session: None,
@@ -173,6 +177,11 @@ impl Exchange {
     /// Octets of the response body went out.
     pub(super) fn note_sent(&mut self, octets: usize) {
         self.body_sent = self.body_sent.wrapping_add(octets as u64);
+    }
+
+    /// All of the response has come from the upstream, and gone out.
+    pub(super) fn note_received(&mut self, at: Instant) {
+        self.end_last_attempt(at);
     }
 
     /// A tunnel is over that carried so many octets to the client.

@@ -130,6 +130,14 @@ impl<'r> RequestHead<'r> {
         self.uri.path_and_query().map_or("", |target| target.as_str())
     }
 
+    /// The length that the body is said to have.
+    #[must_use]
+    pub fn declared_length(&self) -> Option<u64> {
+        let length = self.headers.get(header::CONTENT_LENGTH)?;
+        let chunked = self.headers.contains_key(header::TRANSFER_ENCODING);
+        length.to_str().ok().filter(|_| !chunked)?.parse().ok()
+    }
+
     /// The path as received.
     #[must_use]
     pub fn raw_path(&self) -> &'r str {

@@ -1,6 +1,7 @@
 //! The life of a request: read, decided, sent, answered. Decisions are plain functions, the rest waits for them.
 
 mod answer;
+mod buffering;
 mod canary;
 mod decide;
 mod endpoint;
@@ -8,6 +9,7 @@ mod exchange;
 mod head;
 mod hop;
 mod location;
+mod read_ahead;
 mod request_fields;
 mod response_body;
 mod response_cookies;
@@ -48,12 +50,14 @@ pub(crate) use unread::{note_unread, refuse_unread};
 pub(crate) use upgrade::Tunnel;
 pub(crate) use variables::{ConnectionVariables, TlsFacts};
 
-use crate::body::{self, BodySource};
+use crate::body;
 use crate::error::{ProxyError, Side};
 use crate::respond;
 use crate::server::ClientConnection;
 use crate::table::{HostChoice, RoutingTable};
 use crate::upstream::{Delivery, Sent, Transport, send};
+use buffering::Bodies;
+use read_ahead::ReadAhead;
 use request_fields::{Framing, Material, RequestFields};
 use response_fields::ResponseFields;
 use set_headers::Expander;
@@ -88,9 +92,9 @@ pub(crate) async fn handle(
             reply.answer(&answer, ends, exchange)
         }
         Step::Send { mut delivery, websocket } => {
-            delivery.body = has_body.then(|| Rc::new(BodySource::new(incoming, Rc::clone(connection.meter()))));
+            delivery.body = has_body.then(|| buffering::source(incoming, &exchange));
             exchange.body.clone_from(&delivery.body);
-            let sent = proxy(&delivery, websocket, &mut exchange).await;
+            let sent = proxy(&mut delivery, websocket, &mut exchange).await;
             exchange.session = endpoint::new_session(&exchange, &delivery.headers);
             match sent {
                 Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
@@ -143,6 +147,8 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     let head = RequestHead::new(&parts, facts, settings);
     let reading = if connection.is_plain_on_tls() {
         Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::PlainHttpOnTls))
+    } else if connection.request_contradicts() {
+        Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadRequest))
     } else {
         head.read()
     };
@@ -189,6 +195,7 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     let (Ok(fields), Some(uri)) = (fields, uri) else {
         return answer(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal), of_path);
     };
+    exchange.bodies = Bodies::new(route, &forward, settings);
     exchange.request_id.clone_from(&fields.request_id);
     let transport = match forward.protocol {
         Protocol::Https => Transport::Tls,
@@ -203,7 +210,8 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     // What no Ingress answers is sent by the defaults.
     let (timeouts, retry) =
         route.map(|route| (route.route.policy.timeouts, route.route.policy.retry)).unwrap_or_default();
-    let delivery = Delivery { transport, method, uri, headers, timeouts, retry, body: None };
+    let largest_head = exchange.bodies.largest_head();
+    let delivery = Delivery { transport, method, uri, headers, timeouts, retry, largest_head, body: None };
     Plan { step: Step::Send { delivery, websocket }, of_path }
 }
 
@@ -242,7 +250,8 @@ fn target_uri(received: &Uri, target: &Target) -> Option<Uri> {
 }
 
 /// Sends a request on and waits for the head of the response.
-async fn proxy(delivery: &Delivery, websocket: bool, exchange: &mut Exchange) -> Result<Sent, ProxyError> {
+async fn proxy(delivery: &mut Delivery, websocket: bool, exchange: &mut Exchange) -> Result<Sent, ProxyError> {
+    buffering::receive(delivery, exchange).await?;
     let connection = Rc::clone(exchange.connection());
     let mut attempts = std::mem::take(&mut exchange.attempts);
     let sent = match exchange.upstream() {
@@ -307,11 +316,17 @@ impl Reply<'_> {
     /// The response of an upstream.
     fn relay(&self, sent: Sent, exchange: Box<Exchange>) -> Response<ResponseBody> {
         let (mut parts, incoming) = sent.response.into_parts();
+        let ahead = buffering::is_ahead(&exchange.bodies, &parts.headers) && !incoming.is_end_stream();
         self.fields(&exchange).apply(&mut parts.headers);
         add_session(&mut parts.headers, &exchange);
         let phrase = parts.extensions.remove::<hyper::ext::ReasonPhrase>();
         let mut response = respond_with(parts.status, parts.headers, exchange, |exchange| {
-            ResponseBody::upstream(incoming, sent.connection, exchange)
+            if !ahead {
+                return ResponseBody::upstream(incoming, sent.connection, exchange);
+            }
+            let (upstream, worker) = (exchange.upstream().cloned(), exchange.connection().worker());
+            let ahead = ReadAhead::start(incoming, sent.connection, upstream, worker, &exchange.bodies.policy);
+            ResponseBody::ahead(ahead, exchange)
         });
         if let Some(phrase) = phrase {
             response.extensions_mut().insert(phrase);

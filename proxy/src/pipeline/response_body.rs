@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use portcullis_model::Reason;
 
 use super::exchange::Exchange;
+use super::read_ahead::{Broken, Next, ReadAhead};
 use crate::body::BodyError;
 use crate::server::BodyStep;
 use crate::upstream::Connection;
@@ -29,6 +30,8 @@ enum Source {
     Page(Option<Bytes>),
     /// What an upstream sends, and the connection it comes on.
     Upstream(Incoming, Option<Box<Connection>>),
+    /// The same, received ahead of the client; true at its end.
+    Ahead(ReadAhead, bool),
 }
 
 impl ResponseBody {
@@ -51,6 +54,40 @@ impl ResponseBody {
         Self { source: Source::Upstream(incoming, Some(connection)), rest: Bytes::new(), exchange: Some(exchange) }
     }
 
+    /// What an upstream sends, received ahead of the client.
+    pub(super) fn ahead(ahead: ReadAhead, exchange: Box<Exchange>) -> Self {
+        Self { source: Source::Ahead(ahead, false), rest: Bytes::new(), exchange: Some(exchange) }
+    }
+
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Source::Ahead(ahead, ended) = &mut self.source else { return Poll::Ready(None) };
+        if *ended {
+            return Poll::Ready(None);
+        }
+        let next = ready!(ahead.poll(cx));
+        *ended = !matches!(next, Ok(Next::Piece(_)));
+        let broken = match next {
+            Ok(Next::Piece(piece)) => {
+                self.note_sent(piece.len());
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            Ok(Next::End(at)) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.note_received(at);
+                }
+                return Poll::Ready(None);
+            }
+            Err(broken) => broken,
+        };
+        let (reason, error) = match broken {
+            Broken::Upstream(error, true) => (Reason::UpstreamTimeout, BodyError::Response(error)),
+            Broken::Upstream(error, false) => (Reason::UpstreamError, BodyError::Response(error)),
+            Broken::Disk(error) => (Reason::Internal, BodyError::Storage(error)),
+        };
+        self.note_cut(reason);
+        Poll::Ready(Some(Err(error)))
+    }
+
     /// The upstream's response is complete: its connection can serve the next request.
     fn release(&mut self) {
         let Source::Upstream(_, connection) = &mut self.source else { return };
@@ -64,11 +101,15 @@ impl ResponseBody {
     fn fail(&mut self, error: hyper::Error) -> BodyError {
         let Source::Upstream(_, connection) = &mut self.source else { return BodyError::Response(error) };
         let late = connection.take().is_some_and(|connection| connection.is_late());
+        self.note_cut(if late { Reason::UpstreamTimeout } else { Reason::UpstreamError });
+        BodyError::Response(error)
+    }
+
+    fn note_cut(&mut self, reason: Reason) {
         if let Some(exchange) = &mut self.exchange {
             exchange.connection().note_cut();
-            exchange.note_reason(if late { Reason::UpstreamTimeout } else { Reason::UpstreamError });
+            exchange.note_reason(reason);
         }
-        BodyError::Response(error)
     }
 
     fn note_sent(&mut self, octets: usize) {
@@ -83,6 +124,7 @@ impl Source {
         match self {
             Self::Page(page) => page.is_none(),
             Self::Upstream(incoming, _) => incoming.is_end_stream(),
+            Self::Ahead(_, ended) => *ended,
         }
     }
 }
@@ -113,6 +155,7 @@ impl ResponseBody {
                 return Poll::Ready(page.map(|page| Ok(Frame::data(page))));
             }
             Source::Upstream(incoming, _) => incoming,
+            Source::Ahead(..) => return this.poll_ahead(cx),
         };
         loop {
             match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
@@ -165,6 +208,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, Bytes::len) as u64),
             Source::Upstream(incoming, _) => incoming.size_hint(),
+            Source::Ahead(ahead, _) => ahead.size_hint(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::metrics::RequestMetrics;
@@ -18,6 +19,8 @@ pub struct ServerConfig {
     pub workers: NonZeroUsize,
     /// Connections per worker at one time, default 16384 (nginx: `max-worker-connections`). More wait to be accepted.
     pub connections: NonZeroUsize,
+    /// Where bodies wait that are received whole.
+    pub buffers: BufferConfig,
     /// What is measured of requests by Ingress.
     pub request_metrics: RequestMetrics,
     /// Limits towards clients that are not settings. Those towards upstreams are the routes'.
@@ -33,9 +36,31 @@ impl ServerConfig {
             https,
             workers,
             connections: NonZeroUsize::MIN.saturating_add(16_383),
+            buffers: BufferConfig::new(PathBuf::from("/tmp")),
             request_metrics: RequestMetrics::default(),
             client: ClientTimeouts::default(),
         }
+    }
+}
+
+/// Room of each worker for bodies that are received whole before they are sent on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BufferConfig {
+    /// Where temporary files are made, default `/tmp`. They have no names, so that nothing is left behind.
+    pub directory: PathBuf,
+    /// Memory in octets, default 64 MiB. Where it is taken, bodies go to disk earlier.
+    pub memory: u64,
+    /// Files at one time, default 1024. Where they are taken, a request whose body needs one is answered with 503.
+    pub files: u64,
+    /// Octets of all files together, default 16 GiB, with the same effect.
+    pub disk: u64,
+}
+
+impl BufferConfig {
+    /// The defaults, with files in this directory.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, memory: 64 << 20, files: 1024, disk: 16 << 30 }
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct ClientConnection {
     tunnel: RefCell<Option<Box<Tunnel>>>,
     unread: Cell<bool>,
     cut: Cell<bool>,
+    contradicts: Cell<bool>,
     draining: Cell<bool>,
     body_step: Cell<Option<BodyStep>>,
     used_up: Notify,
@@ -109,6 +110,7 @@ async fn begin(
     let meter = Rc::new(Meter::new(patience, settings.header_timeout, limits.write));
     if !arrived.ahead.is_empty() {
         meter.note_ahead(arrived.ahead.len());
+        meter.look_at_head(&arrived.ahead);
     }
     let facts = ConnectionFacts {
         peer: caller.address,
@@ -134,6 +136,7 @@ async fn begin(
         tunnel: RefCell::new(None),
         unread: Cell::new(false),
         cut: Cell::new(false),
+        contradicts: Cell::new(false),
         draining: Cell::new(false),
         body_step: Cell::new(None),
         used_up: Notify::new(),
@@ -237,6 +240,11 @@ impl ClientConnection {
         self.plain_on_tls
     }
 
+    /// How long the client may send nothing of a body, where the connection does not look after that: its streams are many.
+    pub(crate) fn body_gap(&self) -> Option<Duration> {
+        (self.version == HttpVersion::Http2).then(|| self.settings.get().body_timeout)
+    }
+
     pub(crate) fn variables(&self) -> ConnectionVariables<'_> {
         ConnectionVariables { number: self.number, requests: self.requests.get(), tls: self.tls.as_deref() }
     }
@@ -249,10 +257,16 @@ impl ClientConnection {
         if self.version == HttpVersion::Http2 {
             return Instant::now();
         }
+        self.contradicts.set(self.meter.take_head_lines().contradict());
         self.meter.speak();
         self.meter.set_head_patience(settings.header_timeout);
         self.meter.set_patience(if has_body { Patience::Gap(settings.body_timeout) } else { Patience::Unlimited });
         self.meter.take_head_began().unwrap_or_else(Instant::now)
+    }
+
+    /// Whether the request that began last says in two ways how long its body is.
+    pub(crate) fn request_contradicts(&self) -> bool {
+        self.contradicts.get()
     }
 
     /// A request is over; `unread` when not all of its body was read.

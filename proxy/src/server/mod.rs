@@ -18,7 +18,7 @@ mod stall;
 mod tls;
 mod worker;
 
-pub use config::{ClientTimeouts, ServerConfig};
+pub use config::{BufferConfig, ClientTimeouts, ServerConfig};
 pub use listener::BindError;
 pub use running::{BoundServer, RunningServer, bind};
 

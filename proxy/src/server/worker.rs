@@ -14,6 +14,7 @@ use super::config::ServerConfig;
 use super::drain::Drain;
 use super::exec;
 use crate::access_log::{Captured, Lines, LogFormat, WallClock};
+use crate::body::Storage;
 use crate::metrics::{Counters, RequestCounts};
 use crate::random::Random;
 use crate::table::{RoutingTable, TableReader, WorkerTable};
@@ -31,6 +32,7 @@ pub(crate) struct Worker {
     balancer: Balancer,
     pool: Pool,
     connector: Connector,
+    storage: Rc<Storage>,
     counters: Arc<Counters>,
     requests: Option<RequestCounts>,
     drain: Drain,
@@ -62,6 +64,7 @@ impl Worker {
             balancer: Balancer::default(),
             pool: Pool::default(),
             connector: Connector::new(upstream_tls),
+            storage: Rc::new(Storage::new(&config.buffers)),
             requests: requests.enabled.then(|| RequestCounts::new(requests, Arc::clone(&counters.by_ingress))),
             counters,
             drain: Drain::default(),
@@ -124,6 +127,11 @@ impl Worker {
 
     pub(crate) fn connector(&self) -> &Connector {
         &self.connector
+    }
+
+    /// Where bodies are kept.
+    pub(crate) fn storage(&self) -> &Rc<Storage> {
+        &self.storage
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::HeadLines;
+
 /// The limits and counts of one stream, shared between the stream and whoever steers it.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -22,6 +24,7 @@ pub(crate) struct Meter {
     ended: Cell<bool>,
     received: Cell<u64>,
     sent: Cell<u64>,
+    head_lines: Cell<HeadLines>,
 }
 
 /// How long reading may wait.
@@ -99,6 +102,7 @@ impl Meter {
             ended: Cell::new(false),
             received: Cell::new(0),
             sent: Cell::new(0),
+            head_lines: Cell::default(),
         }
     }
 
@@ -201,6 +205,20 @@ impl Meter {
     /// Whether a request head has begun and is not complete.
     pub(crate) fn is_in_head(&self) -> bool {
         self.head_began.get().is_some()
+    }
+
+    /// What the lines of the request head that is now complete say. Once per request.
+    pub(crate) fn take_head_lines(&self) -> HeadLines {
+        self.head_lines.take()
+    }
+
+    /// Looks at octets that were read, as far as they may be those of a request head.
+    pub(crate) fn look_at_head(&self, octets: &[u8]) {
+        if matches!(self.patience.get(), Patience::Head(_)) {
+            let mut lines = self.head_lines.get();
+            lines.pass(octets);
+            self.head_lines.set(lines);
+        }
     }
 
     /// Octets in both directions so far.

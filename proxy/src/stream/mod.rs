@@ -2,6 +2,7 @@
 
 mod ends;
 mod frames;
+mod head_lines;
 mod meter;
 mod socket;
 mod timed;
@@ -10,6 +11,7 @@ mod websocket;
 
 pub(crate) use ends::{ClientStream, UpstreamStream};
 pub(crate) use frames::{FrameLimits, Frames};
+pub(crate) use head_lines::HeadLines;
 pub(crate) use meter::{Expired, Meter, Patience};
 pub(crate) use socket::{Socket, SocketWatch};
 pub(crate) use timed::Timed;

@@ -88,7 +88,10 @@ impl<S> Timed<S> {
     fn look_at(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.frames {
             Some(frames) => frames.look_at(octets, &self.meter),
-            None => Ok(()),
+            None => {
+                self.meter.look_at_head(octets);
+                Ok(())
+            }
         }
     }
 

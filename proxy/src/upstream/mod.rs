@@ -7,6 +7,7 @@ mod endpoints;
 mod ewma;
 mod pool;
 mod registry;
+mod response_head;
 mod ring;
 mod send;
 mod session;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, SendError, Transport};
 use super::pool::Wanted;
+use super::response_head;
 use super::{Choice, Upstream};
 use crate::body::{BodySource, RequestBody};
 use crate::error::{ProxyError, Side};
@@ -30,6 +31,8 @@ pub(crate) struct Delivery {
     pub(crate) timeouts: Timeouts,
     /// When it is tried again.
     pub(crate) retry: Retry,
+    /// Octets that the head of a response may have.
+    pub(crate) largest_head: u64,
     /// The body, if there is one.
     pub(crate) body: Option<Rc<BodySource>>,
 }
@@ -230,7 +233,10 @@ async fn attempt(
                 attempt.status = response.status().as_u16();
                 attempt.head = Some(began.elapsed());
             }
-            Ok(Sent { response, connection })
+            match response_head::check(&response, delivery.largest_head) {
+                Ok(()) => Ok(Sent { response, connection }),
+                Err(error) => Err(Failure { error, unsent: false, silent: false }),
+            }
         }
         Err(SendError { unsent, error }) => {
             let silent = matches!(error, ProxyError::Upstream(_)) && connection.received() == before;

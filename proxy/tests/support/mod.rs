@@ -186,6 +186,13 @@ pub(crate) fn over_tls() -> RoutePolicy {
     policy
 }
 
+/// Bodies of any size, passed on as they come.
+pub(crate) fn streaming() -> RoutePolicy {
+    let mut policy = RoutePolicy::default();
+    (policy.body.largest, policy.body.buffer_request) = (None, false);
+    policy
+}
+
 /// With this `proxy-read-timeout`.
 pub(crate) fn reading_within(read: Duration) -> RoutePolicy {
     let mut policy = RoutePolicy::default();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_model::policy::{
-    CanaryHeader, CanaryHeaderName, Closed, ConnectionHeader, HttpsRedirect, Observe, Redirect, ResponseRewrite, Retry,
-    Timeouts, UpstreamPolicy,
+    BodyPolicy, CanaryHeader, CanaryHeaderName, Closed, ConnectionHeader, HttpsRedirect, Observe, Redirect,
+    ResponseRewrite, Retry, Timeouts, UpstreamPolicy,
 };
 use portcullis_model::{Affinity, AffinityMode, Balance, HostAlias, HostTls, Template};
 
@@ -48,6 +48,8 @@ pub struct Draft {
     pub default_backend: Option<Arc<str>>,
     /// `service-upstream`.
     pub service_upstream: bool,
+    /// `proxy-body-size` and what is buffered of bodies.
+    pub body: BodyPolicy,
     /// `connection-proxy-header`.
     pub connection: Option<ConnectionHeader>,
     /// `custom-headers`: a ConfigMap, as written.
@@ -112,6 +114,7 @@ impl Draft {
             upstream: UpstreamPolicy::default(),
             default_backend: None,
             service_upstream: config.service_upstream,
+            body: config.body,
             connection: None,
             custom_headers: None,
             response: config.response.clone().rewrite(),

@@ -41,9 +41,8 @@ macro_rules! groups {
 }
 
 groups! {
-    canary, rewrite, redirect, https_redirect, hosts, tls, balance, session, backend, timeouts, retry, headers, response,
-    observe, snippet,
-    unsupported,
+    canary, rewrite, redirect, https_redirect, hosts, tls, balance, session, backend, body, timeouts, retry, headers,
+    response, observe, snippet, unsupported,
 }
 
 /// How much harm a value could do in ingress-nginx; `annotations-risk-level` is the highest accepted.

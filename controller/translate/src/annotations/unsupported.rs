@@ -231,10 +231,6 @@ mod tests {
             ("enable-modsecurity", "false"),
             ("enable-opentelemetry", "F"),
             ("enable-cors", "false"),
-            ("proxy-body-size", "1024k"),
-            ("proxy-request-buffering", "on"),
-            ("proxy-request-buffering", "off"),
-            ("proxy-buffering", "off"),
             ("ssl-passthrough", "0"),
             ("http2-push-preload", "false"),
             ("enable-global-auth", "true"),
@@ -248,7 +244,6 @@ mod tests {
     fn other_keys_warn_and_serve() {
         for (key, value) in [
             ("enable-cors", "true"),
-            ("proxy-body-size", "8m"),
             ("custom-http-errors", "404,503"),
             ("mirror-target", "https://x.example$request_uri"),
             ("enable-modsecurity", "true"),
@@ -274,7 +269,6 @@ mod tests {
             ("auth-tls-match-cn", "CN=(", Outcome::Rejected("auth-tls-match-cn")),
             ("auth-tls-match-cn", "OU=x", Outcome::Rejected("auth-tls-match-cn")),
             ("ssl-passthrough", "yes", Outcome::TakenOut("ssl-passthrough")),
-            ("client-body-buffer-size", "8x", Outcome::TakenOut("client-body-buffer-size")),
             ("custom-http-errors", "200", Outcome::TakenOut("custom-http-errors")),
             ("custom-headers", "a;b", Outcome::Served),
             ("limit-rps", "", Outcome::Closed("limit-rps")),

@@ -12,7 +12,7 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use portcullis_model::policy::{Closed, HttpsRedirect, Retry, Timeouts};
+use portcullis_model::policy::{BodyPolicy, Closed, HttpsRedirect, Retry, Timeouts};
 use portcullis_model::{Balance, Settings};
 
 use crate::annotations::{ResponseDefaults, Risk, Support, nearest, snippet, value};
@@ -36,6 +36,8 @@ pub struct Config {
     pub force_ssl_redirect: bool,
     /// Default of `service-upstream`.
     pub service_upstream: bool,
+    /// Defaults of `proxy-body-size` and of what is buffered of bodies.
+    pub body: BodyPolicy,
     /// Default of `load-balance`.
     pub balance: Balance,
     /// Defaults of `proxy-connect-timeout`, `proxy-send-timeout`, `proxy-read-timeout`.

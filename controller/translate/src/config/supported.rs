@@ -7,6 +7,7 @@ use super::headers;
 use super::key::{Action, ConfigKey, Entry, Problem, integer};
 use super::process;
 use super::written::Written;
+use crate::annotations::body;
 use crate::annotations::value::{self, Fault, network};
 use crate::annotations::{Risk, Support, retry, timeouts};
 
@@ -58,6 +59,14 @@ pub(super) static KEYS: &[Entry] = &[
     flag("disable-http-access-log", "false", "Writes no access log of HTTP.", |w, on| w.disable_http_access_log = on),
     flag("enable-access-log-for-default-backend", "false", "Logs requests that no Ingress answers.", |w, on| w.settings.access_log.default_backend = on),
 
+    // Bodies
+    entry("proxy-body-size", "a size", "1m", "Default of the annotation.", |w, text| { w.body.largest = body::limit(body::octets(text)?); Ok(()) }),
+    entry("client-body-buffer-size", "a size", "8k", "Default of the annotation.", |w, text| { w.body.request_memory = body::buffer(text)?; Ok(()) }),
+    entry("proxy-request-buffering", "`on` or `off`", "on", "Default of the annotation.", |w, text| { w.body.buffer_request = value::switch(text)?; Ok(()) }),
+    entry("proxy-buffering", "`on` or `off`", "off", "Default of the annotation.", |w, text| { w.body.buffer_response = value::switch(text)?; Ok(()) }),
+    entry("proxy-buffers-number", "a whole number from 2 to 65536", "4", "Default of the annotation.", |w, text| { w.body.buffers = body::buffers(integer(text)?)?; Ok(()) }),
+    entry("proxy-buffer-size", "a size", "4k", "Default of the annotation.", |w, text| { w.body.buffer_size = body::buffer(text)?; Ok(()) }),
+    entry("proxy-max-temp-file-size", "a size", "1024m", "Default of the annotation.", |w, text| { w.body.response_disk = body::octets(text)?; Ok(()) }),
     // Process
     entry("worker-processes", "a number or `auto`", "auto", "Threads that serve requests; `auto` for as many as there are CPUs, or the quota of the control group. Read at the start.", process::workers),
     entry("max-worker-connections", "a number of connections", "16384", "Client connections per worker; 0 for three quarters of the files that may be open. Read at the start.", process::connections),

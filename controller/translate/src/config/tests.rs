@@ -52,6 +52,13 @@ fn every_default_is_a_value_that_changes_nothing() {
 fn every_supported_key_has_an_effect() {
     for (key, value) in [
         ("ssl-redirect", "false"),
+        ("proxy-body-size", "8m"),
+        ("client-body-buffer-size", "1m"),
+        ("proxy-request-buffering", "off"),
+        ("proxy-buffering", "on"),
+        ("proxy-buffers-number", "8"),
+        ("proxy-buffer-size", "16k"),
+        ("proxy-max-temp-file-size", "0"),
         ("force-ssl-redirect", "true"),
         ("http-redirect-code", "301"),
         ("relative-redirects", "true"),

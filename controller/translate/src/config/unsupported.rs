@@ -16,7 +16,6 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Clients
     nothing("client-header-buffer-size", "a size", "1k", "Buffers grow as needed here."),
-    later("client-body-buffer-size", "a size", "8k", "Default of the annotation."),
     nothing("http2-max-field-size", "a size", "", "nginx no longer has it."),
     nothing("http2-max-header-size", "a size", "", "nginx no longer has it."),
     nothing("http2-max-requests", "a number of requests", "0", "nginx no longer has it."),
@@ -38,19 +37,13 @@ pub(super) static KEYS: &[Entry] = &[
     nothing("proxy-ssl-location-only", "`true` or `false`", "false", "Settings of TLS to upstreams are those of the path here."),
 
     // Upstreams
-    later("proxy-body-size", "a size", "1m", "Default of the annotation."),
-    later("proxy-buffer-size", "a size", "4k", "Default of the annotation."),
-    later_number("proxy-buffers-number", "a number of buffers", "4", "Default of the annotation."),
     nothing("proxy-busy-buffers-size", "a size", "", "Buffers are bounded here in another way."),
-    later("proxy-buffering", "`on` or `off`", "off", "Default of the annotation."),
-    later("proxy-request-buffering", "`on` or `off`", "on", "Default of the annotation."),
-    nothing("proxy-max-temp-file-size", "a size", "1024m", "Nothing is kept on disk here."),
     later("proxy-http-version", "`1.0` or `1.1`", "1.1", "Default of the annotation."),
     later_number("upstream-keepalive-connections", "a number of connections", "320", "Idle connections to upstreams per worker."),
     later("upstream-keepalive-time", "a time", "1h", "How old such a connection may get."),
     later_number("upstream-keepalive-timeout", "seconds", "60", "How long it may be idle."),
     later_number("upstream-keepalive-requests", "a number of requests", "10000", "Requests on it."),
-    later_number("grpc-buffer-size-kb", "KiB", "0", "How large the head of a gRPC response may be."),
+    nothing("grpc-buffer-size-kb", "KiB", "0", "The head of a gRPC response may have 64k here."),
     later("custom-http-errors", "statuses, divided by commas", "", "Default of the annotation."),
     later_flag("disable-proxy-intercept-errors", "false", "Default of the annotation."),
     later_number("limit-rate", "KiB per second", "0", "Default of the annotation."),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_model::policy::{HttpsRedirect, Retry, Timeouts};
+use portcullis_model::policy::{BodyPolicy, HttpsRedirect, Retry, Timeouts};
 use portcullis_model::{Balance, Hsts, LogEscape, SessionTickets, Settings, TicketKey};
 
 use super::Config;
@@ -28,6 +28,7 @@ pub(super) struct Written {
     pub(super) disable_http_access_log: bool,
     pub(super) log_escape_json: bool,
     pub(super) service_upstream: bool,
+    pub(super) body: BodyPolicy,
     pub(super) balance: Balance,
     pub(super) timeouts: Timeouts,
     pub(super) retry: Retry,
@@ -64,6 +65,7 @@ impl Default for Written {
             disable_http_access_log: false,
             log_escape_json: false,
             service_upstream: false,
+            body: BodyPolicy::default(),
             balance: Balance::RoundRobin,
             timeouts: Timeouts::default(),
             retry: Retry::default(),
@@ -87,6 +89,7 @@ impl Written {
     /// Puts together what belongs together.
     pub(super) fn into_config(self) -> Config {
         let mut settings = self.settings;
+        settings.body = self.body;
         settings.hsts =
             self.hsts.then(|| Hsts::new(self.hsts_max_age, self.hsts_include_subdomains, self.hsts_preload));
         settings.forwarded.fields = self.use_forwarded_headers;
@@ -108,6 +111,7 @@ impl Written {
             ssl_redirect: self.ssl_redirect,
             force_ssl_redirect: self.force_ssl_redirect,
             service_upstream: self.service_upstream,
+            body: self.body,
             balance: self.balance,
             timeouts: self.timeouts,
             retry: Retry {

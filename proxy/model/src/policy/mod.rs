@@ -1,5 +1,6 @@
 //! What annotations decide for a route, one field per group.
 
+mod body;
 mod canary;
 mod closed;
 mod headers;
@@ -14,6 +15,7 @@ mod upstream;
 
 use serde::Serialize;
 
+pub use body::BodyPolicy;
 pub use canary::{Canary, CanaryHeader, CanaryHeaderName};
 pub use closed::Closed;
 pub use headers::{ConnectionHeader, HeaderPolicy, HeaderText, InvalidSetHeader, SetHeader};
@@ -57,6 +59,9 @@ pub struct RoutePolicy {
     /// `default-backend`: takes all requests while the backend has no endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<ClusterId>,
+    /// `proxy-body-size` and what is buffered of bodies.
+    #[serde(skip_serializing_if = "is_default_body")]
+    pub body: BodyPolicy,
     /// `connection-proxy-header`, `custom-headers`.
     pub headers: HeaderPolicy,
     /// `proxy-cookie-domain`, `proxy-cookie-path`, `proxy-redirect-from`, `proxy-redirect-to`.
@@ -70,6 +75,10 @@ pub struct RoutePolicy {
     pub retry: Retry,
     /// `enable-access-log`.
     pub observe: Observe,
+}
+
+fn is_default_body(body: &BodyPolicy) -> bool {
+    *body == BodyPolicy::default()
 }
 
 impl RoutePolicy {

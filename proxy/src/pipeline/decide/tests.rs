@@ -256,3 +256,31 @@ fn the_implicit_root_is_under_the_policies_of_its_ingress() {
     assert_eq!(decided(&table, &get("/x"), PLAIN), "308 https-redirect https://a.example/x");
     assert_eq!(decided(&table, &get("/x"), TLS), "404 no-path");
 }
+
+#[test]
+fn bodies_that_are_said_to_be_too_large_are_refused_before_anything_else_of_a_path() {
+    let closed = Some(Closed { key: "auth-url".into() });
+    let elsewhere = Redirect { code: RedirectCode::FOUND, location: Location::new("https://b.example").unwrap() };
+    let mut policy = RoutePolicy { closed, redirect: Some(elsewhere), ..RoutePolicy::default() };
+    policy.body.largest = Some(10);
+    let routes = vec![route(prefix("/a/"), "web", policy)];
+    let mut with_root = serving("root.example", Vec::new());
+    if let HostAction::Serve { app_root, .. } = &mut with_root.action {
+        *app_root = Some("/a".into());
+    }
+    let mut settings = Settings::default();
+    settings.body.largest = Some(20);
+    let table = table(vec![serving("a.example", routes), with_root], &["web"], settings, None);
+    for (host, target, framing, want) in [
+        ("a.example", "/a/b", "Content-Length: 10", "503 route-closed"),
+        ("a.example", "/a/b", "Content-Length: 11", "413 body-too-large"),
+        ("a.example", "/a/b", "Transfer-Encoding: chunked", "503 route-closed"),
+        ("a.example", "/a", "Content-Length: 11", "301 trailing-slash http://a.example/a/"),
+        ("a.example", "/b", "Content-Length: 20", "404 no-path"),
+        ("a.example", "/b", "Content-Length: 21", "413 body-too-large"),
+        ("root.example", "/", "Content-Length: 99", "302 app-root http://root.example/a"),
+    ] {
+        let lines = format!("POST {target} HTTP/1.1\nHost: {host}\n{framing}");
+        assert_eq!(decided(&table, &lines, PLAIN), want, "{lines}");
+    }
+}

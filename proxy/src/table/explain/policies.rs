@@ -2,7 +2,8 @@
 
 use http::HeaderMap;
 use portcullis_model::policy::{
-    Canary, HeaderPolicy, HttpsRedirect, HttpsRedirectMode, ResponseRewrite, Retry, Timeouts, UpstreamPolicy,
+    BodyPolicy, Canary, HeaderPolicy, HttpsRedirect, HttpsRedirectMode, ResponseRewrite, Retry, Timeouts,
+    UpstreamPolicy,
 };
 use portcullis_model::{AffinityMode, Balance, ClusterPolicy, PatternCache, Reason, RoutePolicy};
 use serde::Serialize;
@@ -137,6 +138,7 @@ impl Walk<'_> {
     /// The steps of a route. A new policy field has to be told here before this compiles.
     fn route(&mut self, route: &CompiledRoute) {
         let RoutePolicy {
+            body,
             closed,
             redirect,
             https_redirect,
@@ -152,6 +154,7 @@ impl Walk<'_> {
             retry,
             observe,
         } = &*route.route.policy;
+        self.body(body);
         if let Some(closed) = closed {
             let detail = format!("{} cannot be honoured, so the route is closed", closed.key);
             self.step("closed", &[Reason::RouteClosed], false, detail);
@@ -181,6 +184,20 @@ impl Walk<'_> {
             let detail = "no line is written".to_owned();
             self.steps.push(PolicyStep { policy: "enable-access-log", effect: Effect::Applies, detail });
         }
+    }
+
+    /// Told where a length is declared or the limit is not the default.
+    fn body(&mut self, body: &BodyPolicy) {
+        let allowed = match body.largest {
+            Some(largest) => format!("{largest} octets are allowed"),
+            None => "any number of octets is allowed".to_owned(),
+        };
+        let detail = match self.head.declared_length() {
+            Some(length) => format!("{length} octets are declared, {allowed}"),
+            None if body.largest == BodyPolicy::default().largest => return,
+            None => allowed,
+        };
+        self.step("proxy-body-size", &[Reason::BodyTooLarge], false, detail);
     }
 
     fn https(&mut self, redirect: HttpsRedirect) {

@@ -417,6 +417,22 @@ fn time_limits_and_tries_show_where_they_are_not_the_defaults() {
 }
 
 #[test]
+fn the_limit_of_bodies_shows_where_it_matters() {
+    let host = |largest| host_with("a.example", |route| policy(route).body.largest = largest);
+    let unlimited = asked_of(vec![host(None)], "http://a.example/");
+    assert_eq!(step(&unlimited, "proxy-body-size"), Some((Effect::Passes, "any number of octets is allowed")));
+    assert_eq!(step(&asked_of(vec![host(Some(1 << 20))], "http://a.example/"), "proxy-body-size"), None);
+    let (table, _registry) = table(vec![host(Some(10))]);
+    for (length, want) in [("10", Effect::Passes), ("11", Effect::Answers)] {
+        let mut request = ExplainRequest::get("http://a.example/").unwrap();
+        request.headers.insert("content-length", length.parse().unwrap());
+        let detail = format!("{length} octets are declared, 10 octets are allowed");
+        let explanation = explain(&table, &request);
+        assert_eq!(step(&explanation, "proxy-body-size"), Some((want, detail.as_str())));
+    }
+}
+
+#[test]
 fn the_text_shows_all_steps_and_marks_what_decided() {
     let host = virtual_host("shop.example", PathMode::Plain, &["Prefix /wear", "Prefix /"]);
     let (table, _registry) = table(vec![host]);

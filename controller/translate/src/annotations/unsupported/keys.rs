@@ -83,14 +83,7 @@ pub(super) const LATER: &[Later] = &[
     Later::text("fastcgi-params-configmap", "`name` or `namespace/name` of a ConfigMap", "", "Parameters of FastCGI.").chars(BASIC).risk(Medium).on_error(Reject),
 
     // Bodies and buffers
-    Later::size("proxy-body-size", "1m", "How large a request body may be.").risk(Medium).config_key("proxy-body-size"),
-    Later::size("client-body-buffer-size", "8k", "How much of a request body is kept in memory.").on_error(Reject).config_key("client-body-buffer-size"),
-    Later::switch("proxy-request-buffering", "on", "Bodies are streamed, as with `off`.").parsed(|text| value::switch(text).map(|_| false)).config_key("proxy-request-buffering"),
-    Later::switch("proxy-buffering", "off", "Takes responses from the upstream faster than the client does.").config_key("proxy-buffering"),
-    Later::number("proxy-buffers-number", "a number of buffers", "4", "Buffers of a response.").config_key("proxy-buffers-number"),
-    Later::size("proxy-buffer-size", "4k", "How large the head of a response may be.").config_key("proxy-buffer-size"),
-    Later::size("proxy-busy-buffers-size", "", "Buffers that are being sent.").config_key("proxy-busy-buffers-size"),
-    Later::size("proxy-max-temp-file-size", "1024m", "How much of a response is kept on disk.").config_key("proxy-max-temp-file-size"),
+    Later::size("proxy-busy-buffers-size", "", "Buffers are bounded here in another way.").config_key("proxy-busy-buffers-size").without_effect(),
 
     // Headers and errors of responses
     Later::text("custom-http-errors", "statuses from 400 to 599, divided by commas", "", "Errors for which the default backend answers.").parsed(http_errors).on_error(Reject).config_key("custom-http-errors"),

@@ -1,0 +1,165 @@
+//! A client's request body: received once, and what was received of it.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::BodyError;
+use super::kept::Kept;
+use super::replay::{Replay, RequestBody};
+use super::spool::Spool;
+use super::storage::Storage;
+use crate::error::ProxyError;
+use crate::stream::{Expired, Meter};
+
+/// A client's request body, read once and sent once or more often.
+#[derive(Debug)]
+pub(crate) struct BodySource {
+    pub(super) state: RefCell<State>,
+    meter: Rc<Meter>,
+    largest: Option<u64>,
+    octets: Cell<u64>,
+    ended: Cell<bool>,
+    /// Whether the client owes the next piece.
+    waiting: Cell<bool>,
+    fault: Cell<Option<Fault>>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) incoming: Incoming,
+    pub(super) attempt: u32,
+    pub(super) kept: Kept,
+    /// What follows [`State::kept`] of a body that was received whole.
+    pub(super) spool: Option<Rc<Spool>>,
+    pub(super) extent: Extent,
+}
+
+/// How much of a body can be sent once more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Extent {
+    /// What was received so far.
+    SoFar,
+    /// All of it: nothing more is received.
+    Whole,
+    /// Too little: it was streamed, and its beginning is gone.
+    Nothing,
+}
+
+/// Octets of a streamed body that are kept for another try. Larger ones are sent once.
+const KEPT: u64 = 64 * 1024;
+
+/// Why a body cannot be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Malformed,
+    Timeout,
+    TooLarge,
+    Storage,
+}
+
+impl BodySource {
+    /// Takes the body of a request whose connection has `meter`. More than `largest` octets are an error.
+    pub(crate) fn new(incoming: Incoming, meter: Rc<Meter>, largest: Option<u64>, storage: &Rc<Storage>) -> Self {
+        let kept = Kept::new(storage.memory());
+        let state = State { incoming, attempt: 0, kept, spool: None, extent: Extent::SoFar };
+        Self {
+            state: RefCell::new(state),
+            meter,
+            largest,
+            octets: Cell::new(0),
+            ended: Cell::new(false),
+            waiting: Cell::new(false),
+            fault: Cell::new(None),
+        }
+    }
+
+    /// The body for the next try, which takes over from the one before.
+    pub(crate) fn attempt(self: &Rc<Self>) -> RequestBody {
+        let mut state = self.state.borrow_mut();
+        state.attempt += 1;
+        state.kept.settle();
+        RequestBody::Replayed(Replay::new(Rc::clone(self), state.attempt))
+    }
+
+    /// Whether another try could send all of it.
+    pub(crate) fn can_replay(&self) -> bool {
+        self.state.borrow().extent != Extent::Nothing && self.fault.get().is_none()
+    }
+
+    /// Octets received so far.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets.get()
+    }
+
+    /// Whether all of it was received.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// Whether the upstream waits for what the client has not sent.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.get()
+    }
+
+    /// Why it cannot be sent, if so.
+    pub(crate) fn fault(&self) -> Option<ProxyError> {
+        self.fault.get().map(|fault| match fault {
+            Fault::Malformed => ProxyError::BadBody,
+            Fault::Timeout => ProxyError::BodyTimeout,
+            Fault::TooLarge => ProxyError::BodyTooLarge,
+            Fault::Storage => ProxyError::BodyLost,
+        })
+    }
+
+    pub(super) fn set_fault(&self, fault: Fault) {
+        self.fault.set(Some(fault));
+    }
+
+    /// The next piece from the client, to be passed on at once.
+    pub(super) fn stream(&self, state: &mut State, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let received = ready!(self.receive(state, cx));
+        if let Some(Ok(piece)) = &received
+            && state.extent == Extent::SoFar
+            && !state.kept.keep(piece, KEPT)
+        {
+            state.extent = Extent::Nothing;
+            state.kept.clear();
+        }
+        Poll::Ready(received)
+    }
+
+    /// The next piece from the client.
+    pub(super) fn receive(&self, state: &mut State, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            let polled = Pin::new(&mut state.incoming).poll_frame(cx);
+            self.waiting.set(polled.is_pending());
+            let frame = match ready!(polled) {
+                None => {
+                    self.ended.set(true);
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => {
+                    let late = self.meter.expired() == Some(Expired::Gap);
+                    self.set_fault(if late { Fault::Timeout } else { Fault::Malformed });
+                    return Poll::Ready(Some(Err(BodyError::Request(error))));
+                }
+                Some(Ok(frame)) => frame,
+            };
+            // Trailers are not passed on to HTTP/1 upstreams (RFC 9110 section 6.5.1 leaves it to the recipient).
+            let Ok(piece) = frame.into_data() else { continue };
+            self.octets.set(self.octets.get().wrapping_add(piece.len() as u64));
+            self.ended.set(state.incoming.is_end_stream());
+            if self.largest.is_some_and(|largest| self.octets.get() > largest) {
+                self.set_fault(Fault::TooLarge);
+                return Poll::Ready(Some(Err(BodyError::TooLarge)));
+            }
+            return Poll::Ready(Some(Ok(piece)));
+        }
+    }
+}

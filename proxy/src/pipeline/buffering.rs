@@ -1,0 +1,101 @@
+//! What is held back of bodies: requests until they are there as a whole, responses while their clients are slow.
+
+use std::rc::Rc;
+
+use http::{HeaderMap, HeaderValue, header};
+use hyper::body::Incoming;
+use portcullis_model::Settings;
+use portcullis_model::policy::BodyPolicy;
+
+use super::decide::Forward;
+use super::exchange::Exchange;
+use crate::body::{BodySource, Collecting};
+use crate::error::ProxyError;
+use crate::table::CompiledRoute;
+use crate::upstream::Delivery;
+
+/// What holds for the bodies of a request that is sent on, and of its response.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bodies {
+    pub(super) policy: BodyPolicy,
+    /// Both sides talk at the same time: nothing is held back, and heads are limited by the connection alone.
+    streams: bool,
+}
+
+impl Bodies {
+    pub(super) fn new(route: Option<&CompiledRoute>, forward: &Forward, settings: &Settings) -> Self {
+        let policy = route.map_or(settings.body, |route| route.route.policy.body);
+        Self { policy, streams: forward.protocol.streams_requests() }
+    }
+
+    /// Octets that the head of a response may have.
+    pub(super) fn largest_head(&self) -> u64 {
+        if self.streams { u64::MAX } else { self.policy.buffer_size }
+    }
+}
+
+/// The body of a request, of which nothing was read yet.
+pub(super) fn source(incoming: Incoming, exchange: &Exchange) -> Rc<BodySource> {
+    let connection = exchange.connection();
+    let (meter, storage) = (Rc::clone(connection.meter()), connection.worker().storage());
+    Rc::new(BodySource::new(incoming, meter, exchange.bodies.policy.largest, storage))
+}
+
+/// Receives the whole request body, where that is wanted before an upstream is asked.
+///
+/// # Errors
+///
+/// What the client did wrong, or that the body cannot be kept.
+pub(super) async fn receive(delivery: &mut Delivery, exchange: &Exchange) -> Result<(), ProxyError> {
+    let bodies = &exchange.bodies;
+    let policy = &bodies.policy;
+    let Some(body) = delivery.body.as_ref().filter(|_| policy.buffer_request && !bodies.streams) else { return Ok(()) };
+    let connection = exchange.connection();
+    let memory = policy.request_memory.max(BodyPolicy::LEAST_MEMORY);
+    let how = Collecting { memory, storage: connection.worker().storage(), gap: connection.body_gap() };
+    body.collect(&how).await?;
+    // Now the length is known (RFC 9112 section 6.2).
+    delivery.headers.remove(header::TRANSFER_ENCODING);
+    delivery.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.octets()));
+    Ok(())
+}
+
+/// Whether a response with these fields is received ahead of its client. The upstream has the last word.
+pub(super) fn is_ahead(bodies: &Bodies, headers: &HeaderMap) -> bool {
+    if bodies.streams {
+        return false;
+    }
+    let last = headers.get_all("x-accel-buffering").iter().next_back().map(HeaderValue::as_bytes);
+    match last {
+        Some(word) if word.eq_ignore_ascii_case(b"yes") => true,
+        Some(word) if word.eq_ignore_ascii_case(b"no") => false,
+        Some(_) | None => bodies.policy.buffer_response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstream_has_the_last_word_on_buffering() {
+        for (words, by_default, want) in [
+            (&[][..], false, false),
+            (&[], true, true),
+            (&["no"], true, false),
+            (&["YES"], false, true),
+            (&["yes", "no"], true, false),
+            (&["maybe"], true, true),
+            (&[""], false, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for word in words {
+                headers.append("x-accel-buffering", HeaderValue::from_static(word));
+            }
+            let policy = BodyPolicy { buffer_response: by_default, ..BodyPolicy::default() };
+            let bodies = |streams| Bodies { policy, streams };
+            assert_eq!(is_ahead(&bodies(false), &headers), want, "{words:?}");
+            assert!(!is_ahead(&bodies(true), &headers), "{words:?}");
+        }
+    }
+}
