@@ -36,6 +36,9 @@ pub(crate) enum ProxyError {
     /// The client's request body did not come in time.
     #[error("the request body did not come in time")]
     BodyTimeout,
+    /// The length of the request body is not known, and the upstream takes no other.
+    #[error("the request body has no length")]
+    LengthRequired,
     /// The client's request body is larger than it may be.
     #[error("the request body is too large")]
     BodyTooLarge,
@@ -70,7 +73,7 @@ pub(crate) enum Side {
 impl ProxyError {
     pub(crate) fn side(&self) -> Side {
         match self {
-            Self::BadBody | Self::BodyTimeout | Self::BodyTooLarge => Side::Client,
+            Self::BadBody | Self::BodyTimeout | Self::BodyTooLarge | Self::LengthRequired => Side::Client,
             // Whoever could not keep them has said so, and not for each of them.
             Self::BodyUnwritable(_) | Self::BodyNoRoom => Side::Client,
             Self::BodyLost | Self::Unsendable => Side::Internal,
@@ -93,7 +96,9 @@ impl ProxyError {
             Self::Connect(_) | Self::Tls(_) | Self::Upstream(_) => Some(RetryCondition::Error),
             Self::ConnectTimeout | Self::UpstreamTimeout => Some(RetryCondition::Timeout),
             Self::NoEndpoints | Self::BadUpgrade | Self::BadBody | Self::BodyTimeout | Self::Unsendable => None,
-            Self::BodyTooLarge | Self::BodyUnwritable(_) | Self::BodyNoRoom | Self::BodyLost => None,
+            Self::BodyTooLarge | Self::BodyUnwritable(_) | Self::BodyNoRoom | Self::BodyLost | Self::LengthRequired => {
+                None
+            }
         }
     }
 
@@ -105,6 +110,7 @@ impl ProxyError {
             Self::ConnectTimeout | Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::BadBody => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::BodyTooLarge | Self::BodyUnwritable(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyLost | Self::Unsendable => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -119,7 +125,7 @@ impl ProxyError {
             Self::Upstream(_) => Reason::UpstreamError,
             Self::UpstreamTimeout => Reason::UpstreamTimeout,
             Self::BadUpgrade => Reason::BadUpgrade,
-            Self::BadBody => Reason::BadBody,
+            Self::BadBody | Self::LengthRequired => Reason::BadBody,
             Self::BodyTimeout => Reason::BodyTimeout,
             Self::BodyTooLarge | Self::BodyUnwritable(_) => Reason::BodyTooLarge,
             Self::BodyNoRoom => Reason::BodyNoRoom,
@@ -145,6 +151,7 @@ mod tests {
             (ProxyError::BadUpgrade, 502, None),
             (ProxyError::BadBody, 400, None),
             (ProxyError::BodyTimeout, 408, None),
+            (ProxyError::LengthRequired, 411, None),
             (ProxyError::BodyTooLarge, 413, None),
             (ProxyError::BodyUnwritable(refused()), 413, None),
             (ProxyError::BodyNoRoom, 503, None),

@@ -16,3 +16,4 @@ mod random;
 mod respond;
 mod stream;
 mod timer;
+mod trailers;

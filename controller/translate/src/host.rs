@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use portcullis_model::policy::{Closed, HeaderPolicy, HttpsRedirectMode, Observe, Rewrite, SetHeader};
+use portcullis_model::policy::{Closed, HeaderPolicy, HttpsRedirectMode, Observe, Rewrite, SetHeader, UpstreamPolicy};
 use portcullis_model::{
     Alias, Backend, CertificateChoice, ClusterId, HostAction, HostAlias, HostMatch, HostName, HostTls, PathMatch,
     PathMode, PathType, Route, RoutePolicy, RouteSource, VirtualHost,
@@ -13,7 +13,7 @@ use crate::annotations::Draft;
 use crate::canary::Canaries;
 use crate::ingress::{Parsed, RulePath, path_field};
 use crate::memo::Common;
-use crate::{Config, Finding, quoted, remarks};
+use crate::{Config, Finding, quoted, remarks, upstream_tls};
 
 /// An Ingress with the rules by which it takes part in a host.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Input {
     pub(crate) canaries: Canaries,
     /// What `default-backend` annotations lead to, by Ingress.
     pub(crate) fallbacks: BTreeMap<crate::ObjectKey, ClusterId>,
+    /// TLS to upstreams by Ingress, where it has any of its own.
+    pub(crate) upstream_tls: BTreeMap<crate::ObjectKey, upstream_tls::Resolved>,
     /// What `custom-headers` annotations lead to, by Ingress; none where that closes its paths.
     pub(crate) custom_headers: BTreeMap<crate::ObjectKey, Option<Arc<[SetHeader]>>>,
     /// Names kept of the aliases.
@@ -330,7 +332,9 @@ impl RouteBuilder<'_> {
     /// What a path that is not understood keeps claimed where it is closed, so that no wider route answers in its place: the
     /// plain text it begins with.
     fn claim_of_closed(&mut self, location: &Location<'_>) -> Option<Arc<portcullis_model::Pattern>> {
-        let closed = self.closed.is_some() || location.draft().is_some_and(|draft| draft.closed.is_some());
+        let closed = self.closed.is_some()
+            || location.draft().is_some_and(|draft| draft.closed.is_some())
+            || self.upstream_tls(location).is_some_and(Result::is_err);
         if !closed {
             return None;
         }
@@ -362,15 +366,18 @@ impl RouteBuilder<'_> {
         let key = location.contribution.map(|contribution| &contribution.ingress.key);
         let custom = key.and_then(|key| self.input.custom_headers.get(key));
         let refused = || matches!(custom, Some(None)).then(|| Closed { key: "custom-headers".into() });
+        let tls = self.upstream_tls(location);
+        let unusable_tls = tls.and_then(|tls| tls.as_ref().err());
+        let tls = tls.and_then(|tls| tls.as_ref().ok()).cloned();
         RoutePolicy {
-            closed: draft.closed.as_ref().or(self.closed).cloned().or_else(refused),
+            closed: draft.closed.as_ref().or(unusable_tls).or(self.closed).cloned().or_else(refused),
             redirect: draft.redirect.clone().filter(|_| !location.catch_all),
             https_redirect,
             relative_redirects: draft.relative_redirects,
             rewrite,
             canary: location.backend.and_then(|id| self.input.canaries.get(id)).cloned(),
             session: draft.session.affinity.is_some(),
-            upstream: draft.upstream.clone(),
+            upstream: UpstreamPolicy { tls, ..draft.upstream.clone() },
             fallback: key.and_then(|key| self.input.fallbacks.get(key)).cloned(),
             body: draft.body,
             headers: HeaderPolicy { connection: draft.connection, response: custom.cloned().flatten() },
@@ -379,6 +386,10 @@ impl RouteBuilder<'_> {
             retry: draft.retry,
             observe: draft.observe,
         }
+    }
+
+    fn upstream_tls(&self, location: &Location<'_>) -> Option<&upstream_tls::Resolved> {
+        self.input.upstream_tls.get(&location.contribution?.ingress.key)
     }
 
     /// The policy of what no Ingress answers.

@@ -22,6 +22,7 @@ mod remarks;
 mod resources;
 mod tls;
 mod translation;
+mod upstream_tls;
 
 pub use certificate::{certificate_from_pem, certificate_from_secret};
 pub use config::{Config, ConfigKey, config_keys};

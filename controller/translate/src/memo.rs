@@ -19,6 +19,7 @@ use crate::certificate::certificate_from_secret;
 use crate::headers::CustomHeaders;
 use crate::host::Merged;
 use crate::ingress::{self, Parsed};
+use crate::upstream_tls;
 use crate::{Config, Finding, Object, ObjectKey, ObjectRef, Options, Resources};
 
 /// Parsed Ingresses, merged hosts, certificates and patterns of the last translation.
@@ -30,6 +31,7 @@ pub struct Memo {
     pub(crate) hosts: BTreeMap<HostMatch, Arc<Merged>>,
     pub(crate) clusters: BTreeMap<ClusterId, Resolved>,
     pub(crate) secrets: Secrets,
+    pub(crate) upstream_tls: upstream_tls::Known,
     pub(crate) custom_headers: CustomHeaders,
     pub(crate) common: Common,
 }
@@ -123,6 +125,7 @@ impl Memo {
     /// Forgets what nothing uses any more.
     pub(crate) fn forget(&mut self, resources: &Resources) {
         self.secrets.0.retain(|key, _| resources.secrets.contains_key(key));
+        self.upstream_tls.forget();
         self.custom_headers.forget(resources);
         self.common.patterns.forget();
     }

@@ -233,8 +233,16 @@ impl Translator<'_> {
                 )),
             }
         }
+        let mut upstream_tls = BTreeMap::new();
+        for parsed in ingresses() {
+            let world = (self.resources, self.options);
+            let Memo { upstream_tls: known, secrets, .. } = &mut *self.memo;
+            let resolved = known.resolve(parsed, world, secrets, &mut self.findings);
+            upstream_tls.extend(resolved.map(|resolved| (parsed.key.clone(), resolved)));
+        }
         let custom_headers = ingresses().filter_map(|parsed| self.custom_headers(parsed)).collect();
         Input {
+            upstream_tls,
             custom_headers,
             certificate: self.certificates.get(host).cloned(),
             tls: self.is_tls(host),

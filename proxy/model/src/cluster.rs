@@ -96,6 +96,10 @@ pub enum Protocol {
     Https,
     /// As the client's connection: TLS where it is TLS (`AUTO_HTTP`).
     Auto,
+    /// HTTP/2 in the clear, with prior knowledge (RFC 9113 section 3.3).
+    Grpc,
+    /// HTTP/2 over TLS, which is checked as far as that of [`Protocol::Https`].
+    Grpcs,
 }
 
 impl Protocol {
@@ -104,6 +108,7 @@ impl Protocol {
     pub fn streams_requests(self) -> bool {
         match self {
             Self::Http | Self::Https | Self::Auto => false,
+            Self::Grpc | Self::Grpcs => true,
         }
     }
 }

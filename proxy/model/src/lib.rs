@@ -7,6 +7,7 @@
 //! | [`Route`] | one path of a virtual host: where requests go and by which policy |
 //! | [`RoutePolicy`] | what annotations decide for a route, one field per group |
 //! | [`Cluster`] | a Service port to send to; its [`Endpoint`]s change without touching routes |
+//! | [`UpstreamTls`] | how TLS is spoken to an upstream: names, authorities, client certificate |
 //! | [`ClusterPolicy`] | how the endpoints of a cluster share its requests |
 //! | [`Certificate`] | a checked key pair and the names it is valid for |
 //! | [`Settings`] | what holds for the whole controller (nginx: `http` block, ConfigMap) |
@@ -32,10 +33,12 @@ mod process;
 mod reason;
 mod route;
 mod settings;
+mod settings_upstream;
 mod snapshot;
 mod template;
 mod tls;
 mod units;
+mod upstream_tls;
 mod variable;
 
 pub use affinity::{Affinity, AffinityMode, SameSite, SessionCookie};
@@ -53,6 +56,7 @@ pub use process::ProcessSettings;
 pub use reason::Reason;
 pub use route::{Backend, PathMatch, PathType, Route, RouteSource};
 pub use settings::{AccessLogSettings, HeaderNameRules, Hsts, LogEscape, RedirectCode, Settings};
+pub use settings_upstream::UpstreamKeepalive;
 pub use snapshot::{Alias, HostAction, PathMode, Snapshot, VirtualHost};
 pub use template::{InvalidTemplate, Part, Template};
 pub use tls::{
@@ -60,4 +64,5 @@ pub use tls::{
     TlsVersions,
 };
 pub use units::{ByteSize, InvalidByteSize};
+pub use upstream_tls::{InvalidUpstreamTls, UpstreamTls, UpstreamTlsParts, Verification};
 pub use variable::{Known, Variable};

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::policy::{BodyPolicy, SetHeader};
-use crate::{ClientSettings, ForwardedTrust, ProcessSettings, Template, TlsSettings};
+use crate::{ClientSettings, ForwardedTrust, ProcessSettings, Template, TlsSettings, UpstreamKeepalive};
 
 /// Settings that no route changes. Defaults are those of ingress-nginx.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -41,6 +41,8 @@ pub struct Settings {
     pub proxy_set_headers: Vec<SetHeader>,
     /// `relative-redirects`, default off, for redirects that no route decides.
     pub relative_redirects: bool,
+    /// `upstream-keepalive-*`, `grpc-buffer-size-kb`: connections to upstreams.
+    pub upstream: UpstreamKeepalive,
     /// `proxy-body-size` and its like, for requests that no route decides about.
     pub body: BodyPolicy,
     /// Access log.
@@ -76,6 +78,7 @@ impl Default for Settings {
             add_headers: Vec::new(),
             proxy_set_headers: Vec::new(),
             relative_redirects: false,
+            upstream: UpstreamKeepalive::default(),
             body: BodyPolicy::default(),
             access_log: AccessLogSettings::default(),
             tls: Arc::default(),

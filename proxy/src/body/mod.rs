@@ -37,9 +37,10 @@ pub(crate) enum BodyError {
     /// What was written to disk cannot be read.
     #[error("the body cannot be read back")]
     Storage(#[source] io::Error),
-    /// The upstream's response broke off.
+    /// The upstream's response broke off. What the upstream called it is no source of this: hyper would tell the client the
+    /// same, who would then believe it of us (a refused stream above all).
     #[error("the response body failed")]
-    Response(#[source] hyper::Error),
+    Response,
 }
 
 /// Most that is read of a body that nobody wants, so that its connection can go on with the next request.

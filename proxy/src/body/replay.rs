@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::BodyError;
@@ -99,6 +100,20 @@ impl Replay {
         let again = state.kept.octets_from(self.next);
         let rest = state.incoming.size_hint().exact();
         rest.map_or_else(SizeHint::new, |rest| SizeHint::with_exact(rest.saturating_add(again)))
+    }
+}
+
+impl RequestBody {
+    /// What came after the end, where it is kept.
+    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
+        match self {
+            Self::Empty => None,
+            Self::Replayed(replay) => replay.source.state.borrow().trailers.clone(),
+        }
+    }
+
+    pub(crate) fn has_trailers(&self) -> bool {
+        matches!(self, Self::Replayed(replay) if replay.source.state.borrow().trailers.is_some())
     }
 }
 

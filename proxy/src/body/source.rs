@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -16,6 +17,7 @@ use super::spool::Spool;
 use super::storage::Storage;
 use crate::error::ProxyError;
 use crate::stream::{Expired, Meter};
+use crate::trailers;
 
 /// A client's request body, read once and sent once or more often.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct BodySource {
     /// Whether the client owes the next piece.
     waiting: Cell<bool>,
     fault: Cell<Option<Fault>>,
+    keeps_trailers: bool,
 }
 
 #[derive(Debug)]
@@ -38,6 +41,7 @@ pub(super) struct State {
     /// What follows [`State::kept`] of a body that was received whole.
     pub(super) spool: Option<Rc<Spool>>,
     pub(super) extent: Extent,
+    pub(super) trailers: Option<HeaderMap>,
 }
 
 /// How much of a body can be sent once more.
@@ -67,7 +71,7 @@ impl BodySource {
     /// Takes the body of a request whose connection has `meter`. More than `largest` octets are an error.
     pub(crate) fn new(incoming: Incoming, meter: Rc<Meter>, largest: Option<u64>, storage: &Rc<Storage>) -> Self {
         let kept = Kept::new(storage.memory());
-        let state = State { incoming, attempt: 0, kept, spool: None, extent: Extent::SoFar };
+        let state = State { incoming, attempt: 0, kept, spool: None, extent: Extent::SoFar, trailers: None };
         Self {
             state: RefCell::new(state),
             meter,
@@ -76,7 +80,13 @@ impl BodySource {
             ended: Cell::new(false),
             waiting: Cell::new(false),
             fault: Cell::new(None),
+            keeps_trailers: false,
         }
+    }
+
+    /// Also keeps its trailers. Otherwise they are dropped (RFC 9110 section 6.5.1 leaves it to the recipient).
+    pub(crate) fn with_trailers(self, keep: bool) -> Self {
+        Self { keeps_trailers: keep, ..self }
     }
 
     /// The body for the next try, which takes over from the one before.
@@ -151,8 +161,14 @@ impl BodySource {
                 }
                 Some(Ok(frame)) => frame,
             };
-            // Trailers are not passed on to HTTP/1 upstreams (RFC 9110 section 6.5.1 leaves it to the recipient).
-            let Ok(piece) = frame.into_data() else { continue };
+            let piece = match frame.into_data() {
+                Ok(piece) => piece,
+                Err(frame) => {
+                    let trailers = frame.into_trailers().ok().filter(|_| self.keeps_trailers);
+                    state.trailers = trailers.map(trailers::admitted);
+                    continue;
+                }
+            };
             self.octets.set(self.octets.get().wrapping_add(piece.len() as u64));
             self.ended.set(state.incoming.is_end_stream());
             if self.largest.is_some_and(|largest| self.octets.get() > largest) {

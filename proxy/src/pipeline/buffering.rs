@@ -18,27 +18,31 @@ use crate::upstream::Delivery;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bodies {
     pub(super) policy: BodyPolicy,
-    /// Both sides talk at the same time: nothing is held back, and heads are limited by the connection alone.
+    /// Both sides talk at the same time: nothing is held back.
     streams: bool,
+    /// `grpc-buffer-size-kb`, which limits heads then.
+    largest_grpc_head: u64,
 }
 
 impl Bodies {
     pub(super) fn new(route: Option<&CompiledRoute>, forward: &Forward, settings: &Settings) -> Self {
         let policy = route.map_or(settings.body, |route| route.route.policy.body);
-        Self { policy, streams: forward.protocol.streams_requests() }
+        let largest_grpc_head = settings.upstream.grpc_head as u64;
+        Self { policy, streams: forward.protocol.streams_requests(), largest_grpc_head }
     }
 
     /// Octets that the head of a response may have.
-    pub(super) fn largest_head(&self) -> u64 {
-        if self.streams { u64::MAX } else { self.policy.buffer_size }
+    pub(super) fn largest_head(&self) -> u32 {
+        let octets = if self.streams { self.largest_grpc_head } else { self.policy.buffer_size };
+        u32::try_from(octets).unwrap_or(u32::MAX)
     }
 }
 
-/// The body of a request, of which nothing was read yet.
-pub(super) fn source(incoming: Incoming, exchange: &Exchange) -> Rc<BodySource> {
+/// The body of a request, of which nothing was read yet, with its trailers or without.
+pub(super) fn source(incoming: Incoming, trailers: bool, exchange: &Exchange) -> Rc<BodySource> {
     let connection = exchange.connection();
     let (meter, storage) = (Rc::clone(connection.meter()), connection.worker().storage());
-    Rc::new(BodySource::new(incoming, meter, exchange.bodies.policy.largest, storage))
+    Rc::new(BodySource::new(incoming, meter, exchange.bodies.policy.largest, storage).with_trailers(trailers))
 }
 
 /// Receives the whole request body, where that is wanted before an upstream is asked.
@@ -49,7 +53,9 @@ pub(super) fn source(incoming: Incoming, exchange: &Exchange) -> Rc<BodySource> 
 pub(super) async fn receive(delivery: &mut Delivery, exchange: &Exchange) -> Result<(), ProxyError> {
     let bodies = &exchange.bodies;
     let policy = &bodies.policy;
-    let Some(body) = delivery.body.as_ref().filter(|_| policy.buffer_request && !bodies.streams) else { return Ok(()) };
+    // HTTP/1.0 has no chunks, so that the length has to be known, as with nginx.
+    let buffers = (policy.buffer_request || delivery.needs_length()) && !bodies.streams;
+    let Some(body) = delivery.body.as_ref().filter(|_| buffers) else { return Ok(()) };
     let connection = exchange.connection();
     let memory = policy.request_memory.max(BodyPolicy::LEAST_MEMORY);
     let how = Collecting { memory, storage: connection.worker().storage(), gap: connection.body_gap() };
@@ -93,7 +99,7 @@ mod tests {
                 headers.append("x-accel-buffering", HeaderValue::from_static(word));
             }
             let policy = BodyPolicy { buffer_response: by_default, ..BodyPolicy::default() };
-            let bodies = |streams| Bodies { policy, streams };
+            let bodies = |streams| Bodies { policy, streams, largest_grpc_head: 0 };
             assert_eq!(is_ahead(&bodies(false), &headers), want, "{words:?}");
             assert!(!is_ahead(&bodies(true), &headers), "{words:?}");
         }

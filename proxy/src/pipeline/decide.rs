@@ -143,7 +143,7 @@ impl Decider<'_> {
             rewrite,
             canary,
             session: _, // Decides which cookies are set, not what is done.
-            upstream: UpstreamPolicy { protocol, host: upstream_host },
+            upstream: UpstreamPolicy { protocol, http10: _, host: upstream_host, tls: _ }, // The others: how it is sent.
             fallback: _, // The upstream of CompiledRoute::fallback.
             headers: _,  // Set when fields are written, as is what follows.
             response: _,

@@ -20,7 +20,9 @@ mod session;
 mod set_headers;
 mod unread;
 mod upgrade;
+mod upstream_body;
 mod variables;
+mod wire;
 
 #[cfg(test)]
 mod testing;
@@ -32,10 +34,10 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::{Body, Incoming};
-use portcullis_model::policy::SetHeader;
-use portcullis_model::{Protocol, Reason, Settings};
+use portcullis_model::policy::{ConnectionHeader, SetHeader};
+use portcullis_model::{Reason, Settings};
 
 pub use answer::Answer;
 pub use decide::{Decider, Decision, Destination, Forward, Outcome};
@@ -55,13 +57,14 @@ use crate::error::{ProxyError, Side};
 use crate::respond;
 use crate::server::ClientConnection;
 use crate::table::{HostChoice, RoutingTable};
-use crate::upstream::{Delivery, Sent, Transport, send};
+use crate::upstream::{Delivery, Sent, send};
 use buffering::Bodies;
 use read_ahead::ReadAhead;
 use request_fields::{Framing, Material, RequestFields};
 use response_fields::ResponseFields;
 use set_headers::Expander;
 use variables::Variables;
+use wire::Wire;
 
 /// Serves one request.
 ///
@@ -75,11 +78,12 @@ pub(crate) async fn handle(
     let worker = connection.worker();
     let table = worker.table();
     let settings = table.settings();
+    worker.follow(settings);
     let (parts, incoming) = request.into_parts();
     let has_body = !incoming.is_end_stream();
     let began = connection.request_began(&settings.client, has_body);
     let mut exchange = Exchange::begin(&connection, worker.log_format(settings), began);
-    let head_only = parts.method == Method::HEAD;
+    let (head_only, version) = (parts.method == Method::HEAD, parts.version);
     let Plan { step, of_path } = plan(&table, parts, has_body, &mut exchange);
     let reply = Reply { settings, hsts: of_path && connection.facts().tls, head_only };
     Ok(match step {
@@ -91,14 +95,15 @@ pub(crate) async fn handle(
             let ends = has_body && !drains;
             reply.answer(&answer, ends, exchange)
         }
-        Step::Send { mut delivery, websocket } => {
-            delivery.body = has_body.then(|| buffering::source(incoming, &exchange));
+        Step::Send(mut delivery) => {
+            let trailers = version == Version::HTTP_2 && delivery.transport.is_http2();
+            delivery.body = has_body.then(|| buffering::source(incoming, trailers, &exchange));
             exchange.body.clone_from(&delivery.body);
-            let sent = proxy(&mut delivery, websocket, &mut exchange).await;
+            let sent = proxy(&mut delivery, &mut exchange).await;
             exchange.session = endpoint::new_session(&exchange, &delivery.headers);
             match sent {
                 Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
-                Ok(sent) => reply.relay(sent, exchange),
+                Ok(sent) => reply.relay(sent, exchange, trailers),
                 Err(error) => reply.answer(&refusal(&error, &exchange), false, exchange),
             }
         }
@@ -128,10 +133,7 @@ enum Step {
         /// Whether the rest of the body may be read for the sake of the next request.
         may_drain: bool,
     },
-    Send {
-        delivery: Delivery,
-        websocket: bool,
-    },
+    Send(Delivery),
 }
 
 /// Everything that can be said without waiting.
@@ -182,7 +184,8 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
         exchange.default_backend = table.default_backend().map(Arc::clone);
     }
     let of_path = decision.of_path;
-    let websocket = upgrade::is_handshake(&head, has_body);
+    let Wire { transport, http10 } = Wire::new(worker, &forward, route, facts.tls);
+    let websocket = !http10 && !transport.is_http2() && upgrade::is_handshake(&head, has_body);
     exchange.choice = endpoint::choice(route, forward.to, &variables);
     let material = Material {
         texts: connection.texts(),
@@ -191,28 +194,29 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
         request_id: exchange.request_id.take(),
     };
     let fields = RequestFields::new(&variables, &reading, &forward, settings, material);
-    let uri = target_uri(&parts.uri, &forward.target);
-    let (Ok(fields), Some(uri)) = (fields, uri) else {
+    let target = upstream_target(&parts.uri, &forward.target);
+    let (Ok(fields), Some(target)) = (fields, target) else {
         return answer(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal), of_path);
     };
     exchange.bodies = Bodies::new(route, &forward, settings);
     exchange.request_id.clone_from(&fields.request_id);
-    let transport = match forward.protocol {
-        Protocol::Https => Transport::Tls,
-        Protocol::Auto if facts.tls => Transport::Tls,
-        Protocol::Http | Protocol::Auto => Transport::Plain,
-    };
     let has_length = parts.headers.contains_key(header::CONTENT_LENGTH);
-    let framing = if has_body && !has_length { Framing::Chunked } else { Framing::AsReceived };
+    let is_chunked = has_body && !has_length && !http10 && !transport.is_http2();
+    let framing = if is_chunked { Framing::Chunked } else { Framing::AsReceived };
     let Parts { method, mut headers, .. } = parts;
-    let connection_header = route.and_then(|route| route.route.policy.headers.connection);
+    let connection_header = match route.and_then(|route| route.route.policy.headers.connection) {
+        _ if transport.is_http2() => None,
+        _ if !websocket && (http10 || !settings.upstream.is_on()) => Some(ConnectionHeader::Close),
+        other => other,
+    };
     fields.apply(&mut headers, framing, websocket, connection_header);
     // What no Ingress answers is sent by the defaults.
     let (timeouts, retry) =
         route.map(|route| (route.route.policy.timeouts, route.route.policy.retry)).unwrap_or_default();
     let largest_head = exchange.bodies.largest_head();
-    let delivery = Delivery { transport, method, uri, headers, timeouts, retry, largest_head, body: None };
-    Plan { step: Step::Send { delivery, websocket }, of_path }
+    let delivery =
+        Delivery { transport, http10, websocket, method, target, headers, timeouts, retry, largest_head, body: None };
+    Plan { step: Step::Send(delivery), of_path }
 }
 
 /// Works out the values of `add-headers` that depend on the request, while its head is there.
@@ -236,21 +240,21 @@ fn is_silent(decision: &Decision<'_>, settings: &Settings) -> bool {
 }
 
 /// The target of the request to the upstream, in origin form.
-fn target_uri(received: &Uri, target: &Target) -> Option<Uri> {
-    let target = match target {
-        Target::AsReceived if received.authority().is_none() => return Some(received.clone()),
+fn upstream_target(received: &Uri, target: &Target) -> Option<PathAndQuery> {
+    match target {
         // An absolute target may have no path (RFC 9112 section 3.2.2).
         Target::AsReceived => match received.path_and_query()? {
-            target if target.as_str().starts_with('/') => target.clone(),
-            query => PathAndQuery::try_from(format!("/{query}")).ok()?,
+            query if received.authority().is_some() && !query.as_str().starts_with('/') => {
+                PathAndQuery::try_from(format!("/{query}")).ok()
+            }
+            target => Some(target.clone()),
         },
-        Target::Other(text) => PathAndQuery::try_from(text.as_str()).ok()?,
-    };
-    Uri::try_from(target.as_str()).ok()
+        Target::Other(text) => PathAndQuery::try_from(text.as_str()).ok(),
+    }
 }
 
 /// Sends a request on and waits for the head of the response.
-async fn proxy(delivery: &mut Delivery, websocket: bool, exchange: &mut Exchange) -> Result<Sent, ProxyError> {
+async fn proxy(delivery: &mut Delivery, exchange: &mut Exchange) -> Result<Sent, ProxyError> {
     buffering::receive(delivery, exchange).await?;
     let connection = Rc::clone(exchange.connection());
     let mut attempts = std::mem::take(&mut exchange.attempts);
@@ -261,7 +265,7 @@ async fn proxy(delivery: &mut Delivery, websocket: bool, exchange: &mut Exchange
     exchange.attempts = attempts;
     let sent = sent?;
     let switches = sent.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switches && !(websocket && upgrade::is_websocket(sent.response.headers())) {
+    if switches && !(delivery.websocket && upgrade::is_websocket(sent.response.headers())) {
         return Err(ProxyError::BadUpgrade);
     }
     Ok(sent)
@@ -314,7 +318,7 @@ impl Reply<'_> {
     }
 
     /// The response of an upstream.
-    fn relay(&self, sent: Sent, exchange: Box<Exchange>) -> Response<ResponseBody> {
+    fn relay(&self, sent: Sent, exchange: Box<Exchange>, trailers: bool) -> Response<ResponseBody> {
         let (mut parts, incoming) = sent.response.into_parts();
         let ahead = buffering::is_ahead(&exchange.bodies, &parts.headers) && !incoming.is_end_stream();
         self.fields(&exchange).apply(&mut parts.headers);
@@ -322,7 +326,7 @@ impl Reply<'_> {
         let phrase = parts.extensions.remove::<hyper::ext::ReasonPhrase>();
         let mut response = respond_with(parts.status, parts.headers, exchange, |exchange| {
             if !ahead {
-                return ResponseBody::upstream(incoming, sent.connection, exchange);
+                return ResponseBody::upstream(incoming, sent.connection, exchange, trailers);
             }
             let (upstream, worker) = (exchange.upstream().cloned(), exchange.connection().worker());
             let ahead = ReadAhead::start(incoming, sent.connection, upstream, worker, &exchange.bodies.policy);
@@ -343,7 +347,9 @@ impl Reply<'_> {
         parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         exchange.note_response(parts.status, &parts.headers);
         let connection = Rc::clone(exchange.connection());
-        connection.set_tunnel(Tunnel::new(*sent.connection, exchange));
+        if let Some(tunnel) = Tunnel::new(*sent.connection, exchange) {
+            connection.set_tunnel(tunnel);
+        }
         let mut response = Response::new(ResponseBody::nothing());
         *response.status_mut() = parts.status;
         *response.headers_mut() = parts.headers;

@@ -32,7 +32,7 @@ type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>>>>;
 #[derive(Debug)]
 pub(super) enum Broken {
     /// The upstream broke off; whether by being silent too long.
-    Upstream(hyper::Error, bool),
+    Upstream(bool),
     /// What was written to disk cannot be read.
     Disk(io::Error),
 }
@@ -202,7 +202,7 @@ impl Receiver {
     async fn run(mut self, connection: Box<Connection>, upstream: Option<Arc<Upstream>>) {
         let Ok(received) = self.receive().await else { return };
         let end = match received {
-            Err(error) => Err(Broken::Upstream(error, connection.is_late())),
+            Err(_) => Err(Broken::Upstream(connection.is_late())),
             Ok(()) => {
                 if let Some(upstream) = upstream {
                     self.worker.pool().put(connection, &upstream);

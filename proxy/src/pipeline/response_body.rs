@@ -4,12 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use portcullis_model::Reason;
 
 use super::exchange::Exchange;
 use super::read_ahead::{Broken, Next, ReadAhead};
+use super::upstream_body::{BrokenOff, UpstreamBody};
 use crate::body::BodyError;
 use crate::server::BodyStep;
 use crate::upstream::Connection;
@@ -28,8 +30,8 @@ pub(crate) struct ResponseBody {
 enum Source {
     /// A page of ours; nothing once it is sent.
     Page(Option<Bytes>),
-    /// What an upstream sends, and the connection it comes on.
-    Upstream(Incoming, Option<Box<Connection>>),
+    /// What an upstream sends.
+    Upstream(UpstreamBody),
     /// The same, received ahead of the client; true at its end.
     Ahead(ReadAhead, bool),
 }
@@ -49,9 +51,15 @@ impl ResponseBody {
         Self { source: Source::Page(None), rest: Bytes::new(), exchange: None }
     }
 
-    /// What an upstream sends.
-    pub(super) fn upstream(incoming: Incoming, connection: Box<Connection>, exchange: Box<Exchange>) -> Self {
-        Self { source: Source::Upstream(incoming, Some(connection)), rest: Bytes::new(), exchange: Some(exchange) }
+    /// What an upstream sends, with its trailers or without.
+    pub(super) fn upstream(
+        incoming: Incoming,
+        connection: Box<Connection>,
+        exchange: Box<Exchange>,
+        trailers: bool,
+    ) -> Self {
+        let source = Source::Upstream(UpstreamBody::new(incoming, connection, trailers));
+        Self { source, rest: Bytes::new(), exchange: Some(exchange) }
     }
 
     /// What an upstream sends, received ahead of the client.
@@ -80,8 +88,8 @@ impl ResponseBody {
             Err(broken) => broken,
         };
         let (reason, error) = match broken {
-            Broken::Upstream(error, true) => (Reason::UpstreamTimeout, BodyError::Response(error)),
-            Broken::Upstream(error, false) => (Reason::UpstreamError, BodyError::Response(error)),
+            Broken::Upstream(true) => (Reason::UpstreamTimeout, BodyError::Response),
+            Broken::Upstream(false) => (Reason::UpstreamError, BodyError::Response),
             Broken::Disk(error) => (Reason::Internal, BodyError::Storage(error)),
         };
         self.note_cut(reason);
@@ -90,19 +98,28 @@ impl ResponseBody {
 
     /// The upstream's response is complete: its connection can serve the next request.
     fn release(&mut self) {
-        let Source::Upstream(_, connection) = &mut self.source else { return };
+        let Source::Upstream(body) = &mut self.source else { return };
         let Some(exchange) = &self.exchange else { return };
-        if let (Some(connection), Some(upstream)) = (connection.take(), exchange.upstream()) {
+        if let (Some(connection), Some(upstream)) = (body.take_connection(), exchange.upstream()) {
             exchange.connection().worker().pool().put(connection, upstream);
         }
     }
 
     /// The upstream's response broke off: so must ours.
-    fn fail(&mut self, error: hyper::Error) -> BodyError {
-        let Source::Upstream(_, connection) = &mut self.source else { return BodyError::Response(error) };
-        let late = connection.take().is_some_and(|connection| connection.is_late());
+    fn fail(&mut self, BrokenOff { late, error }: BrokenOff) -> BodyError {
         self.note_cut(if late { Reason::UpstreamTimeout } else { Reason::UpstreamError });
-        BodyError::Response(error)
+        error
+    }
+
+    /// Trailers as the client gets them: without what is hidden from it in heads, too.
+    fn without_hidden(&self, mut trailers: HeaderMap) -> HeaderMap {
+        if let Some(exchange) = &self.exchange {
+            let table = exchange.connection().worker().table();
+            for hidden in &table.settings().hide_headers {
+                trailers.remove(hidden);
+            }
+        }
+        trailers
     }
 
     fn note_cut(&mut self, reason: Reason) {
@@ -123,7 +140,7 @@ impl Source {
     fn is_over(&self) -> bool {
         match self {
             Self::Page(page) => page.is_none(),
-            Self::Upstream(incoming, _) => incoming.is_end_stream(),
+            Self::Upstream(body) => body.is_over(),
             Self::Ahead(_, ended) => *ended,
         }
     }
@@ -148,35 +165,34 @@ impl ResponseBody {
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self;
-        let incoming = match &mut this.source {
+        let body = match &mut this.source {
             Source::Page(page) => {
                 let page = page.take();
                 this.note_sent(page.as_ref().map_or(0, Bytes::len));
                 return Poll::Ready(page.map(|page| Ok(Frame::data(page))));
             }
-            Source::Upstream(incoming, _) => incoming,
+            Source::Upstream(body) => body,
             Source::Ahead(..) => return this.poll_ahead(cx),
         };
-        loop {
-            match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                None => {
-                    this.release();
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(this.fail(error)))),
-                // Trailers end here: no client is told of them in advance.
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        let is_last = incoming.is_end_stream();
-                        this.note_sent(data.len());
-                        if is_last {
-                            this.release();
-                        }
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
-                    }
-                }
+        let frame = match ready!(body.poll(cx)) {
+            None => {
+                this.release();
+                return Poll::Ready(None);
             }
+            Some(Err(broken)) => return Poll::Ready(Some(Err(this.fail(broken)))),
+            Some(Ok(frame)) => frame,
+        };
+        let is_last = body.is_over();
+        if is_last {
+            this.release();
         }
+        Poll::Ready(Some(Ok(match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(this.without_hidden(trailers)),
+            Err(frame) => {
+                this.note_sent(frame.data_ref().map_or(0, Bytes::len));
+                frame
+            }
+        })))
     }
 }
 
@@ -207,7 +223,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, Bytes::len) as u64),
-            Source::Upstream(incoming, _) => incoming.size_hint(),
+            Source::Upstream(body) => body.size_hint(),
             Source::Ahead(ahead, _) => ahead.size_hint(),
         }
     }

@@ -47,10 +47,11 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// A tunnel to where `connection` leads, which has answered 101. It may be idle as long as a response may take.
-    pub(super) fn new(connection: Connection, exchange: Box<Exchange>) -> Self {
-        let idle = connection.read_timeout();
-        Self { upstream: connection.into_upgraded(), exchange, idle }
+    /// A tunnel to where `connection` leads, which has answered 101; none where it is shared and cannot have. It may be idle as
+    /// long as a response may take.
+    pub(super) fn new(connection: Connection, exchange: Box<Exchange>) -> Option<Self> {
+        let (upstream, idle) = connection.into_upgraded()?;
+        Some(Self { upstream, exchange, idle })
     }
 
     /// Relays until one side ends, both are silent for the idle limit, or the worker ends its tunnels. `ahead` was read of the

@@ -24,4 +24,5 @@ pub use running::{BoundServer, RunningServer, bind};
 
 pub(crate) use connection::{BodyStep, ClientConnection};
 pub(crate) use drain::Stage;
+pub(crate) use tls::{TLS13_SUITES, tls12_suite};
 pub(crate) use worker::Worker;

@@ -80,6 +80,12 @@ impl Worker {
         Rc::clone(self.table.borrow_mut().current())
     }
 
+    /// Keeps connections to upstreams by these settings from now on.
+    pub(crate) fn follow(&self, settings: &Settings) {
+        self.pool.follow(settings.upstream);
+        self.connector.follow(settings.upstream);
+    }
+
     /// The log format of `settings`; none where nothing is logged.
     pub(crate) fn log_format(&self, settings: &Arc<Settings>) -> Option<Rc<LogFormat>> {
         if !settings.access_log.enabled {
@@ -171,9 +177,11 @@ impl Worker {
     pub(super) async fn keep_house(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
-            self.pool.sweep(Instant::now());
+            self.follow(self.table().settings());
+            let now = Instant::now();
+            self.pool.sweep(now);
+            self.connector.sweep(now);
             self.requests.as_ref().inspect(|requests| requests.sweep());
-            drop(self.table());
         }
     }
 }

@@ -1,41 +1,174 @@
-//! One connection to an endpoint, used for one request at a time.
+//! A connection to an endpoint: one of HTTP/1, used for one request at a time, or a share in one of HTTP/2.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::{Request, Response, Version};
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Parts, SendRequest};
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use portcullis_model::policy::Timeouts;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Upstream;
+use super::http2_stream::Http2Stream;
+use super::tls_configs::TlsId;
 use crate::body::RequestBody;
 use crate::error::ProxyError;
 use crate::stream::{Expired, Meter, Patience, Timed, UpstreamStream};
 
-/// How an endpoint is spoken to: part of what tells connections in a pool apart.
+/// How an endpoint is spoken to: part of what tells connections apart, so that none is used with other TLS settings.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Transport {
-    /// In the clear.
+    /// HTTP/1 in the clear.
     Plain,
-    /// Over TLS.
-    Tls,
+    /// HTTP/1 over TLS.
+    Tls(TlsId),
+    /// HTTP/2 in the clear, with prior knowledge.
+    Http2,
+    /// HTTP/2 over TLS.
+    Http2Tls(TlsId),
+}
+
+impl Transport {
+    /// Whether exchanges share connections.
+    pub(crate) fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Http2Tls(_))
+    }
+
+    /// The TLS settings, where there is TLS.
+    pub(super) fn tls(self) -> Option<TlsId> {
+        match self {
+            Self::Plain | Self::Http2 => None,
+            Self::Tls(id) | Self::Http2Tls(id) => Some(id),
+        }
+    }
+}
+
+/// An endpoint, and how it is spoken to.
+pub(super) type Peer = (SocketAddr, Transport);
+
+/// What one exchange goes over.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    /// A connection of its own.
+    Http1(Http1Connection),
+    /// One that others share.
+    Http2(Http2Stream, Peer),
+}
+
+impl Connection {
+    /// Where it leads and how.
+    pub(super) fn peer(&self) -> Peer {
+        match self {
+            Self::Http1(connection) => connection.peer,
+            Self::Http2(_, peer) => *peer,
+        }
+    }
+
+    /// Whether it was made for this exchange.
+    pub(super) fn is_new(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.requests == 0,
+            Self::Http2(stream, _) => stream.is_first(),
+        }
+    }
+
+    /// Sends a request and waits for the response head. The limits hold until the exchange is over, body included.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], which says whether the request was sent at all.
+    pub(super) fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+        timeouts: &Timeouts,
+    ) -> impl Future<Output = Result<Response<Incoming>, SendError>> {
+        // Begun at once, so that the future has no room for the request.
+        match self {
+            Self::Http1(connection) => Exchanging::Own { exchanging: connection.exchange(request, timeouts) },
+            Self::Http2(stream, (_, transport)) => Exchanging::Shared {
+                exchanging: Box::pin(stream.exchange(request, transport.tls().is_some(), timeouts.read.duration())),
+            },
+        }
+    }
+
+    /// Octets received so far on a connection of its own; of a shared one nothing can be told.
+    pub(super) fn received(&self) -> u64 {
+        match self {
+            Self::Http1(connection) => connection.meter.received(),
+            Self::Http2(..) => 0,
+        }
+    }
+
+    /// Whether nothing of a response came since then. On a shared connection that is known only of what was not sent.
+    pub(super) fn is_silent_since(&self, received: u64, unsent: bool) -> bool {
+        match self {
+            Self::Http1(connection) => connection.meter.received() == received,
+            Self::Http2(..) => unsent,
+        }
+    }
+
+    /// Whether it broke because the other side was silent too long.
+    pub(crate) fn is_late(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.meter.expired().is_some(),
+            Self::Http2(stream, _) => stream.is_late(),
+        }
+    }
+
+    /// The share in a connection that others use, too: its silence has to be watched from outside.
+    pub(crate) fn http2(&mut self) -> Option<&mut Http2Stream> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(stream, _) => Some(stream),
+        }
+    }
+
+    /// After a 101, which HTTP/2 does not have: the stream, once hyper has let go of it, and how long it may be silent.
+    pub(crate) fn into_upgraded(self) -> Option<(Upgraded, Duration)> {
+        match self {
+            Self::Http1(connection) => Some((connection.upgraded, connection.read_timeout)),
+            Self::Http2(..) => None,
+        }
+    }
+}
+
+pin_project! {
+    /// An exchange under way.
+    #[project = ExchangingProjection]
+    enum Exchanging<O, S> {
+        Own { #[pin] exchanging: O },
+        Shared { exchanging: Pin<Box<S>> },
+    }
+}
+
+impl<O: Future, S: Future<Output = O::Output>> Future for Exchanging<O, S> {
+    type Output = O::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O::Output> {
+        match self.project() {
+            ExchangingProjection::Own { exchanging } => exchanging.poll(cx),
+            ExchangingProjection::Shared { exchanging } => exchanging.as_mut().poll(cx),
+        }
+    }
 }
 
 /// A connection with nothing under way, or with exactly one exchange.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Http1Connection {
     sender: SendRequest<RequestBody>,
     meter: Rc<Meter>,
     upgraded: Upgraded,
     /// Of the exchange under way.
     read_timeout: Duration,
-    peer: (SocketAddr, Transport),
+    peer: Peer,
     opened: Instant,
     requests: u32,
     owner: Owner,
@@ -52,13 +185,8 @@ struct Owner {
 /// The stream of a connection that switched protocols, and what was read ahead of it. Comes after the 101.
 pub(crate) type Upgraded = oneshot::Receiver<Parts<TokioIo<Timed<UpstreamStream>>>>;
 
-impl Connection {
-    pub(super) fn new(
-        sender: SendRequest<RequestBody>,
-        meter: Rc<Meter>,
-        upgraded: Upgraded,
-        peer: (SocketAddr, Transport),
-    ) -> Self {
+impl Http1Connection {
+    pub(super) fn new(sender: SendRequest<RequestBody>, meter: Rc<Meter>, upgraded: Upgraded, peer: Peer) -> Self {
         Self {
             sender,
             meter,
@@ -69,11 +197,6 @@ impl Connection {
             requests: 0,
             owner: Owner::default(),
         }
-    }
-
-    /// Where it leads and how.
-    pub(super) fn peer(&self) -> (SocketAddr, Transport) {
-        self.peer
     }
 
     /// Whether it may take one more request, as far as age and number go.
@@ -105,8 +228,15 @@ impl Connection {
         self.read_timeout = timeouts.read.duration();
         self.meter.set_patience(Patience::Gap(self.read_timeout));
         self.meter.set_write_patience(timeouts.send.duration());
-        let sending = self.sender.send_request(request);
-        async { sending.await.map_err(|error| self.judge(error)) }
+        // HTTP/1.0 has no chunks, and hyper would leave such a body out.
+        let unsendable = request.version() == Version::HTTP_10 && request.body().size_hint().exact().is_none();
+        let sending = (!unsendable).then(|| self.sender.send_request(request));
+        async {
+            match sending {
+                Some(sending) => sending.await.map_err(|error| self.judge(error)),
+                None => Err(SendError { unsent: true, error: ProxyError::LengthRequired }),
+            }
+        }
     }
 
     fn judge(&self, error: hyper::Error) -> SendError {
@@ -118,16 +248,6 @@ impl Connection {
                 Some(Expired::Idle | Expired::Head) | None => ProxyError::Upstream(error),
             },
         }
-    }
-
-    /// Whether it broke because the other side was silent too long.
-    pub(crate) fn is_late(&self) -> bool {
-        self.meter.expired().is_some()
-    }
-
-    /// How long the other side may be silent in the exchange under way.
-    pub(crate) fn read_timeout(&self) -> Duration {
-        self.read_timeout
     }
 
     /// Ends an exchange with an endpoint of `upstream`: nothing is waited for any more.
@@ -149,16 +269,6 @@ impl Connection {
         self.owner.generation = generation;
         let (address, _) = self.peer;
         upstream.with_endpoints(|endpoints| endpoints.iter().any(|endpoint| endpoint.address == address))
-    }
-
-    /// Octets received so far.
-    pub(super) fn received(&self) -> u64 {
-        self.meter.received()
-    }
-
-    /// After a 101: the stream, once hyper has let go of it.
-    pub(crate) fn into_upgraded(self) -> Upgraded {
-        self.upgraded
     }
 }
 

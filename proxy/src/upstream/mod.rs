@@ -5,6 +5,9 @@ mod connect;
 mod connection;
 mod endpoints;
 mod ewma;
+mod http2;
+mod http2_body;
+mod http2_stream;
 mod pool;
 mod registry;
 mod response_head;
@@ -12,6 +15,7 @@ mod ring;
 mod send;
 mod session;
 mod tls;
+mod tls_configs;
 
 pub use registry::{Upstream, UpstreamRegistry};
 
@@ -23,3 +27,4 @@ pub(crate) use ring::hash;
 pub(crate) use send::{Attempt, Delivery, Sent, send};
 pub(crate) use session::Session;
 pub(crate) use tls::unverified as unverified_tls;
+pub(crate) use tls_configs::TlsId;

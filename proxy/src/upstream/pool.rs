@@ -1,21 +1,22 @@
-//! Idle connections of one worker, by endpoint and protocol, most recently used first.
+//! Idle HTTP/1 connections of one worker, by endpoint and transport, most recently used first.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_model::UpstreamKeepalive;
 use tokio::time::Instant;
 
 use super::Upstream;
-use super::connection::{Connection, Transport};
+use super::connection::{Connection, Http1Connection, Peer};
 
 /// The idle connections of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<(SocketAddr, Transport), Vec<Idle>>>,
+    idle: RefCell<HashMap<Peer, Vec<Idle>>>,
     count: Cell<usize>,
+    limits: Cell<UpstreamKeepalive>,
 }
 
 #[derive(Debug)]
@@ -24,14 +25,6 @@ struct Idle {
     since: Instant,
 }
 
-/// Idle connections per worker (nginx: `keepalive 320`).
-const MOST_IDLE: usize = 320;
-/// How long a connection may be idle (nginx: `keepalive_timeout 60s`).
-const LONGEST_IDLE: Duration = Duration::from_secs(60);
-/// How long a connection is used at all (nginx: `keepalive_time 1h`).
-const LONGEST_LIFE: Duration = Duration::from_secs(3600);
-/// Requests per connection (nginx: `keepalive_requests 10000`).
-const MOST_REQUESTS: u32 = 10_000;
 /// Requests that may not be sent twice only use connections that were idle for less than this: several runtimes close idle
 /// ones after 5 s, and a request that meets the closing is lost.
 const FRESH: Duration = Duration::from_secs(4);
@@ -46,19 +39,26 @@ pub(crate) enum Wanted {
 }
 
 impl Pool {
+    /// Goes by these limits from now on.
+    pub(crate) fn follow(&self, limits: UpstreamKeepalive) {
+        self.limits.set(limits);
+    }
+
     /// Takes the connection to `peer` that was used last.
-    pub(crate) fn take(&self, peer: (SocketAddr, Transport), wanted: Wanted) -> Option<Box<Connection>> {
+    pub(crate) fn take(&self, peer: Peer, wanted: Wanted) -> Option<Box<Connection>> {
+        let limit = self.limits.get().idle;
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&peer)?;
         let mut place = connections.len();
         while let Some(idle) = place.checked_sub(1).and_then(|last| connections.get(last)) {
             place -= 1;
-            if idle.connection.is_closed() {
+            let age = idle.since.elapsed();
+            if idle.is_closed() || age >= limit {
                 connections.remove(place);
                 self.count.set(self.count.get() - 1);
-            } else if wanted == Wanted::Fresh && idle.since.elapsed() >= FRESH {
+            } else if wanted == Wanted::Fresh && age >= FRESH {
                 return None;
-            } else if idle.connection.is_ready() {
+            } else if idle.is_ready() {
                 self.count.set(self.count.get() - 1);
                 return Some(connections.remove(place).connection);
             }
@@ -67,59 +67,84 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose exchange is over, unless it was used enough.
+    /// Keeps a connection whose exchange is over, unless it was used enough. One that is shared is left to those who share it.
     pub(crate) fn put(&self, mut connection: Box<Connection>, upstream: &Arc<Upstream>) {
-        connection.finish(upstream);
-        let now = Instant::now();
-        if connection.is_closed() || !connection.may_be_reused(now, LONGEST_LIFE, MOST_REQUESTS) {
-            return;
+        let peer = connection.peer();
+        let (limits, now) = (self.limits.get(), Instant::now());
+        match &mut *connection {
+            Connection::Http2(stream, _) => return stream.finish(),
+            Connection::Http1(connection) => {
+                connection.finish(upstream);
+                if connection.is_closed() || !connection.may_be_reused(now, limits.age, limits.requests) {
+                    return;
+                }
+            }
         }
-        self.make_room();
-        self.idle.borrow_mut().entry(connection.peer()).or_default().push(Idle { connection, since: now });
-        self.count.set(self.count.get() + 1);
+        if self.make_room(limits.connections) {
+            self.idle.borrow_mut().entry(peer).or_default().push(Idle { connection, since: now });
+            self.count.set(self.count.get() + 1);
+        }
     }
 
     /// Closes what was idle too long, is closed already, or leads to an endpoint that its upstream has no more.
     pub(crate) fn sweep(&self, now: Instant) {
+        let limits = self.limits.get();
         let mut idle = self.idle.borrow_mut();
         for connections in idle.values_mut() {
-            connections.retain_mut(|idle| idle.is_worth_keeping(now));
+            connections.retain_mut(|idle| idle.is_worth_keeping(now, limits.idle));
         }
         idle.retain(|_, connections| !connections.is_empty());
         self.count.set(idle.values().map(Vec::len).sum());
+        drop(idle);
+        // As many as are over a limit that has become smaller.
+        while self.count.get() > limits.connections && self.drop_oldest() {}
     }
 
-    /// Drops the connection that was idle longest, if there are as many as allowed.
-    fn make_room(&self) {
-        if self.count.get() < MOST_IDLE {
-            return;
-        }
+    /// Whether there is room for one more, after the one that was idle longest has gone if need be.
+    fn make_room(&self, most: usize) -> bool {
+        most > 0 && (self.count.get() < most || self.drop_oldest())
+    }
+
+    fn drop_oldest(&self) -> bool {
         let mut idle = self.idle.borrow_mut();
         let firsts = idle.iter().filter_map(|(peer, connections)| Some((*peer, connections.first()?.since)));
-        let Some((peer, _)) = firsts.min_by_key(|(_, since)| *since) else { return };
-        if let Some(connections) = idle.get_mut(&peer) {
-            connections.remove(0);
-            self.count.set(self.count.get() - 1);
-        }
+        let Some((peer, _)) = firsts.min_by_key(|(_, since)| *since) else { return false };
+        let Some(connections) = idle.get_mut(&peer) else { return false };
+        connections.remove(0);
+        self.count.set(self.count.get() - 1);
+        true
     }
 }
 
 impl Idle {
-    fn is_worth_keeping(&mut self, now: Instant) -> bool {
-        if self.connection.is_closed() || now.duration_since(self.since) >= LONGEST_IDLE {
-            return false;
+    fn is_worth_keeping(&mut self, now: Instant, limit: Duration) -> bool {
+        let stale = now.duration_since(self.since) >= limit;
+        !stale && !self.is_closed() && self.http1().is_some_and(Http1Connection::leads_to_an_endpoint)
+    }
+
+    fn http1(&mut self) -> Option<&mut Http1Connection> {
+        match &mut *self.connection {
+            Connection::Http1(connection) => Some(connection),
+            Connection::Http2(..) => None,
         }
-        self.connection.leads_to_an_endpoint()
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(&*self.connection, Connection::Http1(connection) if connection.is_closed())
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(&*self.connection, Connection::Http1(connection) if connection.is_ready())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
 
     use portcullis_model::{ClusterId, Endpoint};
 
-    use super::super::{Connector, UpstreamRegistry, unverified_tls};
+    use super::super::{Connector, TlsId, Transport, UpstreamRegistry, unverified_tls};
     use super::*;
 
     /// An upstream with one endpoint that takes connections and says nothing.
@@ -142,14 +167,14 @@ mod tests {
             Self { registry, upstream, address, connector }
         }
 
-        fn peer(&self) -> (SocketAddr, Transport) {
+        fn peer(&self) -> Peer {
             (self.address, Transport::Plain)
         }
 
         async fn connect(&self) -> Box<Connection> {
             let limit = Duration::from_secs(5);
             let connection = self.connector.connect(self.address, Transport::Plain, limit).await.unwrap();
-            while !connection.is_ready() {
+            while !matches!(&*connection, Connection::Http1(connection) if connection.is_ready()) {
                 tokio::task::yield_now().await;
             }
             connection
@@ -171,7 +196,7 @@ mod tests {
             let (silent, pool) = (Silent::new(), Pool::default());
             assert!(pool.take(silent.peer(), Wanted::Any).is_none());
             pool.put(silent.connect().await, &silent.upstream);
-            assert!(pool.take((silent.address, Transport::Tls), Wanted::Any).is_none());
+            assert!(pool.take((silent.address, Transport::Tls(TlsId::UNVERIFIED)), Wanted::Any).is_none());
             assert!(pool.take(silent.peer(), Wanted::Fresh).is_some());
             assert!(pool.take(silent.peer(), Wanted::Any).is_none());
         });
@@ -188,7 +213,7 @@ mod tests {
             assert!(pool.take(silent.peer(), Wanted::Fresh).is_none());
             pool.sweep(Instant::now());
             assert_eq!(pool.count.get(), 1);
-            pool.sweep(Instant::now() + LONGEST_IDLE);
+            pool.sweep(Instant::now() + UpstreamKeepalive::default().idle);
             assert_eq!(pool.count.get(), 0);
         });
     }
@@ -211,10 +236,10 @@ mod tests {
         run(async {
             let (silent, other, pool) = (Silent::new(), Silent::new(), Pool::default());
             pool.put(other.connect().await, &other.upstream);
-            for _ in 0..MOST_IDLE {
+            for _ in 0..UpstreamKeepalive::default().connections {
                 pool.put(silent.connect().await, &silent.upstream);
             }
-            assert_eq!(pool.count.get(), MOST_IDLE);
+            assert_eq!(pool.count.get(), UpstreamKeepalive::default().connections);
             assert!(pool.take(other.peer(), Wanted::Any).is_none());
             assert!(pool.take(silent.peer(), Wanted::Any).is_some());
         });

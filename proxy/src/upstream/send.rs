@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, Uri, Version, header};
 use hyper::body::Incoming;
 use portcullis_model::policy::{FailedTry, Retry, RetryCondition, Timeouts};
 use tokio::time::Instant;
@@ -21,10 +22,14 @@ use crate::server::Worker;
 pub(crate) struct Delivery {
     /// How endpoints are spoken to.
     pub(crate) transport: Transport,
+    /// Whether the request says HTTP/1.0 (`proxy-http-version`).
+    pub(crate) http10: bool,
+    /// Whether it is a WebSocket handshake.
+    pub(crate) websocket: bool,
     /// Method.
     pub(crate) method: Method,
     /// Target in origin form.
-    pub(crate) uri: Uri,
+    pub(crate) target: PathAndQuery,
     /// All fields, `Host` and framing included.
     pub(crate) headers: HeaderMap,
     /// Time limits of each try.
@@ -32,7 +37,7 @@ pub(crate) struct Delivery {
     /// When it is tried again.
     pub(crate) retry: Retry,
     /// Octets that the head of a response may have.
-    pub(crate) largest_head: u64,
+    pub(crate) largest_head: u32,
     /// The body, if there is one.
     pub(crate) body: Option<Rc<BodySource>>,
 }
@@ -80,6 +85,7 @@ pub(crate) async fn send(
     let mut tries = 0;
     let mut again: Option<SocketAddr> = None;
     loop {
+        let is_first_choice = again.is_none();
         let (address, pooled) = match again.take() {
             Some(address) => (address, None),
             None => {
@@ -88,7 +94,6 @@ pub(crate) async fn send(
                 (address, pooled(worker, delivery, address))
             }
         };
-        let was_pooled = pooled.is_some();
         again = match attempt(worker, delivery, address, pooled, log).await {
             Ok(sent) if !delivery.refuses(&sent, tries, upstream, log) => return Ok(sent),
             Ok(sent) => {
@@ -104,7 +109,7 @@ pub(crate) async fn send(
                 }
                 note_failure(log, &failure.error);
                 // The endpoint closed the connection while it was idle: that is no verdict on the endpoint, and no try.
-                let was_stale = was_pooled && failure.silent;
+                let was_stale = is_first_choice && failure.reused && failure.silent;
                 let counted = if was_stale { tries - 1 } else { tries };
                 let was_lost = was_stale && failure.unsent && delivery.has_whole_body();
                 if !was_lost && !delivery.may_repeat(&failure, counted, upstream, log) {
@@ -118,6 +123,11 @@ pub(crate) async fn send(
 }
 
 impl Delivery {
+    /// Whether the body can be sent only when its length is known.
+    pub(crate) fn needs_length(&self) -> bool {
+        self.http10 && !self.headers.contains_key(header::CONTENT_LENGTH)
+    }
+
     /// Whether a response is to be dropped for that of another try, because of its status.
     fn refuses(&self, sent: &Sent, tries: usize, upstream: &Upstream, log: &[Attempt]) -> bool {
         let condition = RetryCondition::of_status(sent.response.status().as_u16());
@@ -181,8 +191,11 @@ impl Delivery {
     fn request(&self) -> Request<RequestBody> {
         let body = self.body.as_ref().map_or(RequestBody::Empty, BodySource::attempt);
         let mut request = Request::new(body);
+        if self.http10 {
+            *request.version_mut() = Version::HTTP_10;
+        }
         request.method_mut().clone_from(&self.method);
-        request.uri_mut().clone_from(&self.uri);
+        *request.uri_mut() = Uri::from(self.target.clone());
         request.headers_mut().clone_from(&self.headers);
         request
     }
@@ -200,6 +213,8 @@ struct Failure {
     unsent: bool,
     /// Nothing of a response came, and not for want of waiting.
     silent: bool,
+    /// The connection was there before.
+    reused: bool,
 }
 
 fn pick(worker: &Worker, upstream: &Upstream, choice: &Choice, log: &[Attempt]) -> Option<SocketAddr> {
@@ -209,7 +224,8 @@ fn pick(worker: &Worker, upstream: &Upstream, choice: &Choice, log: &[Attempt]) 
 
 fn pooled(worker: &Worker, delivery: &Delivery, address: SocketAddr) -> Option<Box<Connection>> {
     let wanted = if delivery.may_meet_closing() { Wanted::Any } else { Wanted::Fresh };
-    worker.pool().take((address, delivery.transport), wanted)
+    let peer = (address, delivery.transport);
+    worker.connector().open(peer).or_else(|| worker.pool().take(peer, wanted))
 }
 
 async fn attempt(
@@ -222,10 +238,12 @@ async fn attempt(
     let began = Instant::now();
     let connected = pooled.is_some().then_some(Duration::ZERO);
     log.push(Attempt { address, status: 0, began, connected, head: None, over: None, octets: 0 });
+    let mut reused = pooled.is_some();
     let mut connection = match pooled {
         Some(connection) => connection,
         None => connect(worker, delivery, address, log).await?,
     };
+    reused |= !connection.is_new();
     let before = connection.received();
     match connection.exchange(delivery.request(), &delivery.timeouts).await {
         Ok(response) => {
@@ -233,14 +251,14 @@ async fn attempt(
                 attempt.status = response.status().as_u16();
                 attempt.head = Some(began.elapsed());
             }
-            match response_head::check(&response, delivery.largest_head) {
+            match response_head::check(&response, delivery.largest_head.into()) {
                 Ok(()) => Ok(Sent { response, connection }),
-                Err(error) => Err(Failure { error, unsent: false, silent: false }),
+                Err(error) => Err(Failure { error, unsent: false, silent: false, reused }),
             }
         }
         Err(SendError { unsent, error }) => {
-            let silent = matches!(error, ProxyError::Upstream(_)) && connection.received() == before;
-            Err(Failure { error, unsent, silent })
+            let silent = matches!(error, ProxyError::Upstream(_)) && connection.is_silent_since(before, unsent);
+            Err(Failure { error, unsent, silent, reused })
         }
     }
 }
@@ -253,8 +271,10 @@ async fn connect(
 ) -> Result<Box<Connection>, Failure> {
     let connecting =
         Box::pin(worker.connector().connect(address, delivery.transport, delivery.timeouts.connect.duration()));
-    let connection = connecting.await.map_err(|error| Failure { error, unsent: true, silent: false })?;
-    worker.counters().upstream_connections.add(1);
+    let connection = connecting.await.map_err(|error| Failure { error, unsent: true, silent: false, reused: false })?;
+    if connection.is_new() {
+        worker.counters().upstream_connections.add(1);
+    }
     if let Some(attempt) = log.last_mut() {
         attempt.connected = Some(attempt.began.elapsed());
     }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod client;
+pub(crate) mod http2;
 pub(crate) mod origin;
 pub(crate) mod visitor;
 

@@ -1,4 +1,4 @@
-//! How the upstream is spoken to, and who answers where it cannot.
+//! In which protocol the upstream is spoken to, and who answers where it cannot.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::quoted;
 pub(super) const GROUP: Group = Group {
     name: "backend",
     doc: "How the upstream is spoken to, and who answers where it cannot.",
-    keys: &[&BACKEND_PROTOCOL, &DEFAULT_BACKEND],
+    keys: &[&BACKEND_PROTOCOL, &PROXY_HTTP_VERSION, &DEFAULT_BACKEND],
     parse,
 };
 
@@ -24,12 +24,26 @@ const BACKEND_PROTOCOL: Key<&'static str> = Key {
     parse: |text| value::word_ignoring_case(text, PROTOCOLS),
     spec: Spec {
         key: "backend-protocol",
-        value: "`HTTP`, `HTTPS` or `AUTO_HTTP`, in any case",
+        value: "`HTTP`, `HTTPS`, `AUTO_HTTP`, `GRPC` or `GRPCS`, in any case",
         default: "HTTP",
         support: Support::Partial,
         chars: Chars::Text,
-        doc: "How the upstream is spoken to. `HTTPS` neither checks its certificate nor sends a server name; `AUTO_HTTP` is `HTTPS` \
-              for requests over TLS. `GRPC`, `GRPCS` and `FCGI` are not supported yet: every path of the Ingress answers 503.",
+        doc: "How the upstream is spoken to. `HTTPS` and `GRPCS` neither check its certificate nor send a server name without \
+              `proxy-ssl-secret`; `AUTO_HTTP` is `HTTPS` for requests over TLS. `GRPC` and `GRPCS` are HTTP/2, in the clear and over \
+              TLS. `FCGI` is not supported yet: every path of the Ingress answers 503.",
+        ..Spec::BASE
+    },
+};
+
+const PROXY_HTTP_VERSION: Key<bool> = Key {
+    parse: |text| value::word(text, &["1.0", "1.1"]).map(|word| word == "1.0"),
+    spec: Spec {
+        key: "proxy-http-version",
+        value: "`1.0` or `1.1`",
+        default: "1.1",
+        config_key: Some("proxy-http-version"),
+        chars: Chars::Text,
+        doc: "Version of HTTP to the upstream, where that is not HTTP/2. With `1.0` every request has a connection of its own.",
         ..Spec::BASE
     },
 };
@@ -51,12 +65,17 @@ fn parse(read: &mut Reader<'_>, draft: &mut Draft) {
         None | Some("http") => Protocol::Http,
         Some("https") => Protocol::Https,
         Some("auto_http") => Protocol::Auto,
+        Some("grpc") => Protocol::Grpc,
+        Some("grpcs") => Protocol::Grpcs,
         Some(unsupported) => {
             let what = format!("the protocol {}", quoted(&unsupported.to_ascii_uppercase()));
             read.cannot_serve(&BACKEND_PROTOCOL.spec, &what);
             Protocol::Http
         }
     };
+    if let Some(http10) = read.value(&PROXY_HTTP_VERSION) {
+        draft.upstream.http10 = http10;
+    }
     draft.default_backend = read.value(&DEFAULT_BACKEND);
 }
 
@@ -64,7 +83,7 @@ fn parse(read: &mut Reader<'_>, draft: &mut Draft) {
 mod tests {
     use portcullis_model::Protocol;
 
-    use super::super::testing::{Outcome, read};
+    use super::super::testing::{Outcome, read, read_with};
 
     #[test]
     fn protocols_are_read_in_any_case() {
@@ -73,8 +92,8 @@ mod tests {
             ("https", Protocol::Https, Outcome::Served),
             (" HTTPS ", Protocol::Https, Outcome::Served),
             ("Auto_Http", Protocol::Auto, Outcome::Served),
-            ("GRPC", Protocol::Http, Outcome::Closed("backend-protocol")),
-            ("grpcs", Protocol::Http, Outcome::Closed("backend-protocol")),
+            ("GRPC", Protocol::Grpc, Outcome::Served),
+            ("Grpcs", Protocol::Grpcs, Outcome::Served),
             ("FCGI", Protocol::Http, Outcome::Closed("backend-protocol")),
             ("h2c", Protocol::Http, Outcome::Served),
             ("", Protocol::Http, Outcome::Served),
@@ -83,6 +102,21 @@ mod tests {
             assert_eq!((got.draft.upstream.protocol, got.outcome()), (want, outcome), "{value}");
         }
         assert_eq!(read(&[("backend-protocol", "h2c")]).codes(), ["invalid-annotation"]);
+    }
+
+    #[test]
+    fn the_version_of_http_defaults_to_the_config_map() {
+        let old = crate::Config { http10: true, ..crate::Config::default() };
+        for (config, value, want) in [
+            (&crate::Config::default(), None, false),
+            (&crate::Config::default(), Some("1.0"), true),
+            (&old, None, true),
+            (&old, Some("1.1"), false),
+            (&old, Some("2"), true),
+        ] {
+            let annotations: Vec<_> = value.map(|value| ("proxy-http-version", value)).into_iter().collect();
+            assert_eq!(read_with(&annotations, config).draft.upstream.http10, want, "{value:?}");
+        }
     }
 
     #[test]

@@ -6,9 +6,10 @@ use portcullis_model::policy::{
     BodyPolicy, CanaryHeader, CanaryHeaderName, Closed, ConnectionHeader, HttpsRedirect, Observe, Redirect,
     ResponseRewrite, Retry, Timeouts, UpstreamPolicy,
 };
-use portcullis_model::{Affinity, AffinityMode, Balance, HostAlias, HostTls, Template};
+use portcullis_model::{Affinity, AffinityMode, Balance, CipherList, HostAlias, HostTls, Template, TlsVersions};
+use rustls_pki_types::ServerName;
 
-use crate::Config;
+use crate::{Config, ObjectKey};
 
 /// Filled by the groups, read when hosts and routes are built. Starts from the ConfigMap's defaults.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,8 +43,11 @@ pub struct Draft {
     pub handshake: HostTls,
     /// `canary: "true"` with its rules; such an Ingress has no hosts or routes of its own.
     pub canary: Option<CanaryRules>,
-    /// `backend-protocol`, `upstream-vhost`.
+    /// `backend-protocol`, `proxy-http-version`, `upstream-vhost`. Its TLS is made of [`Draft::upstream_tls`] once Secrets are at
+    /// hand.
     pub upstream: UpstreamPolicy,
+    /// `proxy-ssl-secret` and its family; none without it.
+    pub upstream_tls: Option<UpstreamTlsRules>,
     /// `default-backend`: a Service of the Ingress' namespace.
     pub default_backend: Option<Arc<str>>,
     /// `service-upstream`.
@@ -66,6 +70,25 @@ pub struct Draft {
     pub retry: Retry,
     /// `enable-access-log`.
     pub observe: Observe,
+}
+
+/// What the annotations `proxy-ssl-*` say, before the Secret is looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamTlsRules {
+    /// The Secret, of the Ingress' namespace.
+    pub secret: ObjectKey,
+    /// `proxy-ssl-verify`.
+    pub verify: bool,
+    /// `proxy-ssl-verify-depth`, at least 1.
+    pub depth: u32,
+    /// `proxy-ssl-name`, or what ingress-nginx calls its upstreams.
+    pub name: ServerName<'static>,
+    /// `proxy-ssl-server-name`.
+    pub send_name: bool,
+    /// `proxy-ssl-protocols`.
+    pub versions: TlsVersions,
+    /// `proxy-ssl-ciphers`.
+    pub ciphers: CipherList,
 }
 
 /// The rules of a canary Ingress.
@@ -111,7 +134,8 @@ impl Draft {
             aliases: Vec::new(),
             handshake: HostTls::default(),
             canary: None,
-            upstream: UpstreamPolicy::default(),
+            upstream: UpstreamPolicy { http10: config.http10, ..UpstreamPolicy::default() },
+            upstream_tls: None,
             default_backend: None,
             service_upstream: config.service_upstream,
             body: config.body,

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 pub use docs::render_markdown;
-pub use draft::{CanaryRules, Draft, SessionRules};
+pub use draft::{CanaryRules, Draft, SessionRules, UpstreamTlsRules};
 pub(crate) use https_redirect::mode as https_redirect_mode;
 pub(crate) use nearest::nearest;
 pub use response::ResponseDefaults;
@@ -41,8 +41,8 @@ macro_rules! groups {
 }
 
 groups! {
-    canary, rewrite, redirect, https_redirect, hosts, tls, balance, session, backend, body, timeouts, retry, headers,
-    response, observe, snippet, unsupported,
+    canary, rewrite, redirect, https_redirect, hosts, tls, balance, session, backend, upstream_tls, body, timeouts, retry,
+    headers, response, observe, snippet, unsupported,
 }
 
 /// How much harm a value could do in ingress-nginx; `annotations-risk-level` is the highest accepted.

@@ -17,6 +17,7 @@ use verdict::{REJECTED, REJECTED_AND_CLOSED};
 pub(super) struct Reader<'a> {
     pub(super) config: &'a Config,
     options: &'a Options,
+    ingress: &'a ObjectKey,
     object: ObjectRef,
     entries: Vec<Entry<'a>>,
     findings: &'a mut Vec<Finding>,
@@ -48,7 +49,7 @@ struct Found<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(
-        ingress: &ObjectKey,
+        ingress: &'a ObjectKey,
         annotations: &'a BTreeMap<String, String>,
         options: &'a Options,
         config: &'a Config,
@@ -59,6 +60,7 @@ impl<'a> Reader<'a> {
         Self {
             config,
             options,
+            ingress,
             object: ObjectRef::new("Ingress", ingress),
             entries: entries.collect(),
             findings,

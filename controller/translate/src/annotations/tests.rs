@@ -48,7 +48,7 @@ const PROTECTION: &[(&str, &str)] = &[
     ("limit-rpm", "10"),
     ("limit-rps", "10"),
     ("modsecurity-snippet", "SecRuleEngine On"),
-    ("proxy-ssl-secret", "demo/ca"),
+    ("proxy-ssl-secret", "elsewhere/ca"),
     ("satisfy", "any"),
 ];
 

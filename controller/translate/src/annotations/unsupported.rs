@@ -199,7 +199,6 @@ mod tests {
             ("limit-rps", "5", "limit-rps"),
             ("limit-rpm", "5", "limit-rpm"),
             ("limit-connections", "1", "limit-connections"),
-            ("proxy-ssl-secret", "demo/ca", "proxy-ssl-secret"),
         ] {
             let got = read(&[(key, value)]);
             let closed = got.draft.closed.as_ref().map(|closed| &*closed.key);

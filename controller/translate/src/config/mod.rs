@@ -8,6 +8,7 @@ mod supported;
 mod time;
 mod tls;
 mod unsupported;
+mod upstream;
 mod written;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct Config {
     pub force_ssl_redirect: bool,
     /// Default of `service-upstream`.
     pub service_upstream: bool,
+    /// Default of `proxy-http-version`: whether it is 1.0.
+    pub http10: bool,
     /// Defaults of `proxy-body-size` and of what is buffered of bodies.
     pub body: BodyPolicy,
     /// Default of `load-balance`.

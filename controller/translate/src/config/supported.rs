@@ -6,6 +6,7 @@ use portcullis_model::{Balance, RedirectCode, Template};
 use super::headers;
 use super::key::{Action, ConfigKey, Entry, Problem, integer};
 use super::process;
+use super::upstream;
 use super::written::Written;
 use crate::annotations::body;
 use crate::annotations::value::{self, Fault, network};
@@ -58,6 +59,14 @@ pub(super) static KEYS: &[Entry] = &[
     flag("disable-access-log", "false", "Writes no access log.", |w, on| w.disable_access_log = on),
     flag("disable-http-access-log", "false", "Writes no access log of HTTP.", |w, on| w.disable_http_access_log = on),
     flag("enable-access-log-for-default-backend", "false", "Logs requests that no Ingress answers.", |w, on| w.settings.access_log.default_backend = on),
+
+    // Connections to upstreams
+    entry("upstream-keepalive-connections", "a number of connections", "320", "Idle connections to upstreams that a worker keeps; 0 for a connection per request.", upstream::connections),
+    entry("upstream-keepalive-time", "a time such as `1h`", "1h", "How old such a connection may get.", upstream::age),
+    entry("upstream-keepalive-timeout", "seconds", "60", "How long it may be idle.", upstream::idle),
+    entry("upstream-keepalive-requests", "a number of requests", "10000", "Requests on it.", upstream::requests),
+    entry("grpc-buffer-size-kb", "KiB", "0", "How large the head of a gRPC response may be; 0 for 64, which is the most.", upstream::grpc_head),
+    entry("proxy-http-version", "`1.0` or `1.1`", "1.1", "Default of the annotation.", |w, text| { w.http10 = value::word(text, &["1.0", "1.1"])? == "1.0"; Ok(()) }),
 
     // Bodies
     entry("proxy-body-size", "a size", "1m", "Default of the annotation.", |w, text| { w.body.largest = body::limit(body::octets(text)?); Ok(()) }),

@@ -38,12 +38,6 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Upstreams
     nothing("proxy-busy-buffers-size", "a size", "", "Buffers are bounded here in another way."),
-    later("proxy-http-version", "`1.0` or `1.1`", "1.1", "Default of the annotation."),
-    later_number("upstream-keepalive-connections", "a number of connections", "320", "Idle connections to upstreams per worker."),
-    later("upstream-keepalive-time", "a time", "1h", "How old such a connection may get."),
-    later_number("upstream-keepalive-timeout", "seconds", "60", "How long it may be idle."),
-    later_number("upstream-keepalive-requests", "a number of requests", "10000", "Requests on it."),
-    nothing("grpc-buffer-size-kb", "KiB", "0", "The head of a gRPC response may have 64k here."),
     later("custom-http-errors", "statuses, divided by commas", "", "Default of the annotation."),
     later_flag("disable-proxy-intercept-errors", "false", "Default of the annotation."),
     later_number("limit-rate", "KiB per second", "0", "Default of the annotation."),

@@ -8,6 +8,7 @@ mod clusters;
 mod headers;
 mod hosts;
 mod properties;
+mod upstream_tls;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;

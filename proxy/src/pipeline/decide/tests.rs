@@ -240,7 +240,7 @@ fn canaries_get_their_share_while_both_are_alive() {
 fn upstream_hosts_are_filled_in() {
     let template = Template::parse("$service_name.$namespace.svc").unwrap();
     let policy = RoutePolicy {
-        upstream: UpstreamPolicy { protocol: Protocol::Https, host: Some(template) },
+        upstream: UpstreamPolicy { protocol: Protocol::Https, host: Some(template), ..UpstreamPolicy::default() },
         ..RoutePolicy::default()
     };
     let table = table(vec![host(policy)], &["web"], Settings::default(), None);

@@ -143,13 +143,15 @@ fn versions(settings: &TlsSettings) -> Vec<&'static SupportedProtocolVersion> {
     tls13.into_iter().chain(tls12).collect()
 }
 
-const TLS13_SUITES: [SupportedCipherSuite; 3] = [
+/// All of TLS 1.3.
+pub(crate) const TLS13_SUITES: [SupportedCipherSuite; 3] = [
     cipher_suite::TLS13_AES_256_GCM_SHA384,
     cipher_suite::TLS13_AES_128_GCM_SHA256,
     cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
 ];
 
-fn tls12_suite(cipher: Tls12Cipher) -> SupportedCipherSuite {
+/// The suite that a name stands for.
+pub(crate) fn tls12_suite(cipher: Tls12Cipher) -> SupportedCipherSuite {
     match cipher {
         Tls12Cipher::EcdsaAes256 => cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
         Tls12Cipher::RsaAes256 => cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,

@@ -20,6 +20,8 @@ use crate::stream::Socket;
 use crate::table::{HandshakeChoice, TableReader};
 use configs::Configs;
 
+pub(crate) use configs::{TLS13_SUITES, tls12_suite};
+
 /// Accepts TLS connections. Shared by all workers: what it shares behind a lock, it uses in handshakes only.
 #[derive(Clone)]
 pub(super) struct Acceptor(Arc<Configs>);

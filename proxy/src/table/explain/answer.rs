@@ -140,6 +140,8 @@ pub(super) fn scheme(protocol: Protocol, head: &RequestHead<'_>) -> &'static str
         Protocol::Http => "http",
         Protocol::Https => "https",
         Protocol::Auto => head.facts.scheme(),
+        Protocol::Grpc => "grpc",
+        Protocol::Grpcs => "grpcs",
     }
 }
 

@@ -281,11 +281,18 @@ impl Walk<'_> {
     }
 
     fn upstream(&mut self, upstream: &UpstreamPolicy) {
-        let UpstreamPolicy { protocol, host: _ } = upstream;
-        let protocol = format!("{} (backend-protocol)", scheme(*protocol, self.head));
-        let Some(forward) = self.decisions.forward() else { return self.step("upstream", &[], false, protocol) };
-        let Forward { to: _, protocol, target: _, host, forwarded_prefix } = forward;
+        let UpstreamPolicy { protocol, http10: _, host: _, tls: _ } = upstream;
+        let settings = upstream_settings(upstream);
+        let Some(forward) = self.decisions.forward() else {
+            let protocol = format!("{} (backend-protocol){settings}", scheme(*protocol, self.head));
+            return self.step("upstream", &[], false, protocol);
+        };
+        let Forward { to, protocol, target: _, host, forwarded_prefix } = forward;
         let mut detail = format!("{}, target {}", scheme(*protocol, self.head), target(forward, self.head));
+        // What stands in for the upstream of the route is spoken to plainly.
+        if matches!(to, Destination::Primary | Destination::Canary) {
+            detail.push_str(&settings);
+        }
         if let Some(host) = host {
             detail.push_str(&format!(", Host {host} (upstream-vhost)"));
         }
@@ -336,6 +343,20 @@ fn retries(retry: &Retry) -> String {
     };
     let within = within.map_or_else(String::new, |within| format!(", none that begins later than {within}"));
     format!("{conditions}: {tries}{within}")
+}
+
+/// How an upstream is spoken to beyond its protocol.
+fn upstream_settings(upstream: &UpstreamPolicy) -> String {
+    let UpstreamPolicy { protocol: _, http10, host: _, tls } = upstream;
+    let mut text = String::new();
+    if *http10 {
+        text.push_str(", HTTP/1.0 (proxy-http-version)");
+    }
+    if let Some(tls) = tls {
+        let verified = if tls.verification().is_some() { "verified" } else { "not verified" };
+        text.push_str(&format!(", TLS {verified}, name {} (proxy-ssl-secret)", tls.name().to_str()));
+    }
+    text
 }
 
 /// What decides about a canary, with what the request says to it.

@@ -250,6 +250,16 @@ fn each_policy_tells_its_outcome() {
             "proxied to https://shop-Prefix /-80/x/",
         ),
         (
+            "http://a.example/x/",
+            Box::new(|route| {
+                policy(route).upstream.protocol = Protocol::Grpc;
+                policy(route).upstream.http10 = true;
+            }),
+            "upstream",
+            (Effect::Applies, "grpc, target /x/, HTTP/1.0 (proxy-http-version)"),
+            "proxied to grpc://shop-Prefix /-80/x/",
+        ),
+        (
             "http://a.example/",
             Box::new(|route| route.backend = Backend::Cluster(cluster("down"))),
             "endpoints",

@@ -6,8 +6,8 @@ use portcullis_model::policy::Closed;
 
 use super::super::spec::{Scope, Spec};
 use super::Reader;
-use crate::Finding;
 use crate::annotations::Draft;
+use crate::{Finding, ObjectKey};
 
 /// Why an Ingress is taken out.
 pub(in crate::annotations) struct Rejection<'s> {
@@ -76,6 +76,21 @@ impl Reader<'_> {
         self.close(spec);
         let message = format!("{what} is not supported yet; every path of the Ingress answers 503");
         self.push(Finding::error(&self.object, &self.field(spec.key), "not-yet-supported", message, ""));
+    }
+
+    /// Accepts the Ingress and closes it, since a value can never be honoured.
+    pub(in crate::annotations) fn deny(&mut self, spec: &Spec, code: &'static str, reason: &str, help: &str) {
+        if self.on_canary {
+            return self.no_effect(spec.key, "a canary takes it from its primary");
+        }
+        self.close_all(spec);
+        let message = format!("{reason}; every path of the Ingress answers 503");
+        self.push(Finding::error(&self.object, &self.field(spec.key), code, message, help));
+    }
+
+    /// Namespace and name of the Ingress.
+    pub(in crate::annotations) fn ingress(&self) -> &ObjectKey {
+        self.ingress
     }
 
     /// Takes the Ingress out because of one annotation, whatever the others say.

@@ -69,15 +69,7 @@ pub(super) const LATER: &[Later] = &[
     Later::boolean("cors-allow-credentials", "true", "Whether credentials are let in.").needs("enable-cors"),
     Later::number("cors-max-age", "a number of seconds", "1728000", "How long a browser may keep the answer to a preflight request.").needs("enable-cors"),
 
-    // TLS and other protocols to the upstream
-    Later::text("proxy-ssl-secret", REFERENCE, "", "The certificate shown to the upstream, and the authorities its own is checked by.").chars(BASIC).risk(Medium).on_error(Reject).protects(),
-    Later::switch("proxy-ssl-verify", "off", "Checks the certificate of the upstream.").needs("proxy-ssl-secret"),
-    Later::number("proxy-ssl-verify-depth", "a number of certificates", "1", "How long the chain may be.").needs("proxy-ssl-secret"),
-    Later::text("proxy-ssl-name", "a host name", "", "The name that the certificate must have.").chars(Chars::Trimmed(Charset::REGEX)).risk(High).needs("proxy-ssl-secret"),
-    Later::switch("proxy-ssl-server-name", "off", "Sends the name in the handshake.").needs("proxy-ssl-secret"),
-    Later::text("proxy-ssl-protocols", "`TLSv1.2` and `TLSv1.3`", "TLSv1.2", "Versions of TLS.").parsed(|text| words(text, &["TLSv1.2", "TLSv1.3"])).needs("proxy-ssl-secret"),
-    Later::text("proxy-ssl-ciphers", "ciphers in the notation of OpenSSL", "DEFAULT", "Cipher suites.").chars(Chars::Of(Charset::CIPHERS)).risk(Medium).needs("proxy-ssl-secret"),
-    Later::text("proxy-http-version", "`1.0` or `1.1`", "1.1", "Version of HTTP to the upstream.").parsed(|text| value::word(text, &["1.0", "1.1"]).map(|_| true)).config_key("proxy-http-version"),
+    // Protocols to the upstream
     Later::boolean("http2-push-preload", "false", "Nothing is pushed to clients, nor does nginx any longer.").on_error(Reject).without_effect(),
     Later::text("fastcgi-index", "the name of a file", "", "Index of FastCGI.").chars(Chars::Of(Charset::FILE)).risk(Medium).on_error(Reject),
     Later::text("fastcgi-params-configmap", "`name` or `namespace/name` of a ConfigMap", "", "Parameters of FastCGI.").chars(BASIC).risk(Medium).on_error(Reject),
@@ -105,11 +97,6 @@ pub(super) const LATER: &[Later] = &[
     Later::boolean("enable-owasp-core-rules", "false", "Rules for `enable-modsecurity`.").scope(Ingress).config_key("enable-owasp-modsecurity-crs"),
     Later::text("modsecurity-transaction-id", "nginx variables", "", "Name of a transaction of the rule engine.").chars(Chars::OfSpaced(Charset::VARIABLES)).scope(Ingress).risk(High),
 ];
-
-fn words(text: &str, known: &[&'static str]) -> Result<bool, Fault> {
-    text.split(' ').filter(|entry| !entry.is_empty()).try_for_each(|entry| value::word(entry, known).map(drop))?;
-    Ok(true)
-}
 
 /// ingress-nginx looks for the words anywhere in the value.
 fn auth_type(text: &str) -> Result<bool, Fault> {
