@@ -8,9 +8,11 @@ mod golden;
 mod instance;
 pub mod manifests;
 mod origin;
+mod tls;
 
 pub use binary::binary;
 pub use client::{Answer, Client, get};
 pub use golden::Golden;
 pub use instance::{Ended, Instance, Start, run, wait_until};
 pub use origin::Origin;
+pub use tls::HostCertificate;

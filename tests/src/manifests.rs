@@ -74,3 +74,8 @@ endpoints: [{{addresses: [\"{}\"], conditions: {{ready: true}}}}]
 pub fn joined(documents: &[String]) -> String {
     documents.join("---\n")
 }
+
+/// An Ingress with its section of TLS: `host` is served with the certificate of `secret`.
+pub fn with_tls(ingress: &str, host: &str, secret: &str) -> String {
+    format!("{ingress}  tls: [{{hosts: [{host}], secretName: {secret}}}]\n")
+}

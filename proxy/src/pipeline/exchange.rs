@@ -12,6 +12,7 @@ use super::buffering::Bodies;
 use super::decide::{Decision, Destination};
 use super::endpoint;
 use super::head::{Reading, RequestHead};
+use super::upgrade::Handshake;
 use super::variables::{Variables, push_display, push_field, push_some};
 use crate::access_log::{Captured, LogFormat, Stage, TimeForm, Value, push_seconds};
 use crate::body::BodySource;
@@ -53,6 +54,10 @@ pub(crate) struct Exchange {
     pub(super) choice: Choice,
     /// The cookie that the response carries.
     pub(super) session: Option<HeaderValue>,
+    /// What the request asks for beyond a response.
+    pub(super) handshake: Handshake,
+    /// Whether the client waits for a gRPC status.
+    pub(super) grpc: bool,
     /// Tries at upstreams.
     pub(super) attempts: Vec<Attempt>,
 }
@@ -99,6 +104,8 @@ impl Exchange {
             body: None,
             choice: Choice::default(),
             session: None,
+            handshake: Handshake::None,
+            grpc: false,
             attempts: Vec::new(),
         })
     }

@@ -6,6 +6,7 @@ mod canary;
 mod decide;
 mod endpoint;
 mod exchange;
+mod extended_connect;
 mod head;
 mod hop;
 mod location;
@@ -32,6 +33,7 @@ use std::error::Error as StdError;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
@@ -59,10 +61,12 @@ use crate::server::ClientConnection;
 use crate::table::{HostChoice, RoutingTable};
 use crate::upstream::{Delivery, Sent, send};
 use buffering::Bodies;
+use extended_connect::ExtendedConnect;
 use read_ahead::ReadAhead;
 use request_fields::{Framing, Material, RequestFields};
 use response_fields::ResponseFields;
 use set_headers::Expander;
+use upgrade::Handshake;
 use variables::Variables;
 use wire::Wire;
 
@@ -84,6 +88,7 @@ pub(crate) async fn handle(
     let began = connection.request_began(&settings.client, has_body);
     let mut exchange = Exchange::begin(&connection, worker.log_format(settings), began);
     let (head_only, version) = (parts.method == Method::HEAD, parts.version);
+    exchange.grpc = is_grpc(&parts);
     let Plan { step, of_path } = plan(&table, parts, has_body, &mut exchange);
     let reply = Reply { settings, hsts: of_path && connection.facts().tls, head_only };
     Ok(match step {
@@ -108,6 +113,12 @@ pub(crate) async fn handle(
             }
         }
     })
+}
+
+/// Whether a client waits for a gRPC status. It goes by that of HTTP where there is none, but may trip over a page.
+fn is_grpc(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_2
+        && parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Reads the rest of a body that nobody wants, so that its connection can go on with the next request.
@@ -137,7 +148,7 @@ enum Step {
 }
 
 /// Everything that can be said without waiting.
-fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Exchange) -> Plan {
+fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut Exchange) -> Plan {
     let connection = Rc::clone(exchange.connection());
     let (worker, facts, settings) = (connection.worker(), *connection.facts(), table.settings());
     // Whoever waits for `100 Continue` gets the answer instead (RFC 9110 section 10.1.1).
@@ -146,13 +157,17 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
         let may_drain = !expects && !answer.ends_connection();
         Plan { step: Step::Answer { answer, may_drain }, of_path }
     };
+    let extended = ExtendedConnect::take(&mut parts, worker.random());
     let head = RequestHead::new(&parts, facts, settings);
-    let reading = if connection.is_plain_on_tls() {
-        Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::PlainHttpOnTls))
-    } else if connection.request_contradicts() {
-        Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadRequest))
-    } else {
-        head.read()
+    let (reading, extended) = match extended {
+        Err(refusal) => (Err(refusal), None),
+        Ok(_) if connection.is_plain_on_tls() => {
+            (Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::PlainHttpOnTls)), None)
+        }
+        Ok(_) if connection.request_contradicts() => {
+            (Err(Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadRequest)), None)
+        }
+        Ok(extended) => (head.read(), extended),
     };
     let known = reading.as_ref().ok();
     let variables = Variables { head: &head, reading: None, route: None, connection: connection.variables() };
@@ -176,6 +191,7 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
         exchange.keep_silent();
     }
     let forward = match decision.outcome {
+        Outcome::Answer(refusal) if extended.is_some() => return answer(unsuccessful(refusal), decision.of_path),
         Outcome::Answer(refusal) => return answer(refusal, decision.of_path),
         Outcome::Forward(forward) => forward,
     };
@@ -185,7 +201,17 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     }
     let of_path = decision.of_path;
     let Wire { transport, http10 } = Wire::new(worker, &forward, route, facts.tls);
-    let websocket = !http10 && !transport.is_http2() && upgrade::is_handshake(&head, has_body);
+    let takes_upgrades = !http10 && !transport.is_http2();
+    exchange.handshake = match extended {
+        // There is no HTTP/1.1 to ask in.
+        Some(_) if !takes_upgrades => {
+            let refusal = Answer::refusal(StatusCode::NOT_IMPLEMENTED, Reason::MethodNotAllowed);
+            return answer(refusal, of_path);
+        }
+        Some(extended) => Handshake::Http2(extended),
+        None if takes_upgrades && upgrade::is_handshake(&head, has_body) => Handshake::Http1,
+        None => Handshake::None,
+    };
     exchange.choice = endpoint::choice(route, forward.to, &variables);
     let material = Material {
         texts: connection.texts(),
@@ -204,19 +230,30 @@ fn plan(table: &RoutingTable, parts: Parts, has_body: bool, exchange: &mut Excha
     let is_chunked = has_body && !has_length && !http10 && !transport.is_http2();
     let framing = if is_chunked { Framing::Chunked } else { Framing::AsReceived };
     let Parts { method, mut headers, .. } = parts;
+    let websocket = exchange.handshake.is_some();
     let connection_header = match route.and_then(|route| route.route.policy.headers.connection) {
         _ if transport.is_http2() => None,
         _ if !websocket && (http10 || !settings.upstream.is_on()) => Some(ConnectionHeader::Close),
         other => other,
     };
     fields.apply(&mut headers, framing, websocket, connection_header);
+    if let Handshake::Http2(extended) = &exchange.handshake {
+        extended.complete(&mut headers);
+    }
     // What no Ingress answers is sent by the defaults.
     let (timeouts, retry) =
         route.map(|route| (route.route.policy.timeouts, route.route.policy.retry)).unwrap_or_default();
     let largest_head = exchange.bodies.largest_head();
-    let delivery =
-        Delivery { transport, http10, websocket, method, target, headers, timeouts, retry, largest_head, body: None };
+    let delivery = Delivery { transport, http10, method, target, headers, timeouts, retry, largest_head, body: None };
     Plan { step: Step::Send(delivery), of_path }
+}
+
+/// An answer to an extended CONNECT: a success would begin a WebSocket that nobody speaks (RFC 8441 section 5).
+fn unsuccessful(answer: Answer) -> Answer {
+    if answer.status.is_success() {
+        return Answer::refusal(StatusCode::NOT_IMPLEMENTED, Reason::MethodNotAllowed);
+    }
+    answer
 }
 
 /// Works out the values of `add-headers` that depend on the request, while its head is there.
@@ -264,11 +301,11 @@ async fn proxy(delivery: &mut Delivery, exchange: &mut Exchange) -> Result<Sent,
     };
     exchange.attempts = attempts;
     let sent = sent?;
-    let switches = sent.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switches && !(delivery.websocket && upgrade::is_websocket(sent.response.headers())) {
-        return Err(ProxyError::BadUpgrade);
+    if exchange.handshake.allows(sent.response.status(), sent.response.headers()) {
+        Ok(sent)
+    } else {
+        Err(ProxyError::BadUpgrade)
     }
-    Ok(sent)
 }
 
 /// The answer to a request that failed on its way.
@@ -296,7 +333,7 @@ impl Reply<'_> {
     /// An answer of ours; `ends` where the connection ends with it though the answer alone would not have it so.
     fn answer(&self, answer: &Answer, ends: bool, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         exchange.note_reason(answer.reason);
-        let page = respond::page(answer.status, answer.reason);
+        let page = if exchange.grpc { Bytes::new() } else { respond::page(answer.status, answer.reason) };
         let mut headers = HeaderMap::with_capacity(8);
         if !page.is_empty() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(respond::CONTENT_TYPE));
@@ -343,12 +380,30 @@ impl Reply<'_> {
         let (mut parts, _) = sent.response.into_parts();
         self.fields(&exchange).apply(&mut parts.headers);
         add_session(&mut parts.headers, &exchange);
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let extended = match std::mem::take(&mut exchange.handshake) {
+            Handshake::Http2(extended) => Some(extended),
+            Handshake::Http1 | Handshake::None => None,
+        };
+        if extended.is_some() {
+            // RFC 8441 section 5: the stream was asked for, there is nothing to switch or to prove.
+            parts.status = StatusCode::OK;
+            for field in [header::SEC_WEBSOCKET_ACCEPT, header::CONTENT_LENGTH] {
+                parts.headers.remove(field);
+            }
+        } else {
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
         exchange.note_response(parts.status, &parts.headers);
         let connection = Rc::clone(exchange.connection());
-        if let Some(tunnel) = Tunnel::new(*sent.connection, exchange) {
-            connection.set_tunnel(tunnel);
+        match (Tunnel::new(*sent.connection, exchange), extended) {
+            (Some(tunnel), Some(extended)) => {
+                // Tells the client to go, if it should. The stream outlives it.
+                connection.close_after(&mut parts.headers);
+                connection.worker().spawn(tunnel.run_on_stream(extended.into_stream()));
+            }
+            (Some(tunnel), None) => connection.set_tunnel(tunnel),
+            (None, _) => {}
         }
         let mut response = Response::new(ResponseBody::nothing());
         *response.status_mut() = parts.status;

@@ -4,16 +4,48 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Version, header};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::exchange::Exchange;
+use super::extended_connect::ExtendedConnect;
 use super::head::RequestHead;
 use super::hop;
 use crate::server::Stage;
-use crate::stream::{ClientStream, Framed, GOING_AWAY, Timed, relay};
+use crate::stream::{Framed, GOING_AWAY, Timed, relay};
 use crate::upstream::{Connection, Upgraded};
+
+/// What a request asks for beyond a response.
+#[derive(Debug, Default)]
+pub(super) enum Handshake {
+    /// Nothing.
+    #[default]
+    None,
+    /// A WebSocket, by `Upgrade` (RFC 6455).
+    Http1,
+    /// A WebSocket on a stream of HTTP/2 (RFC 8441).
+    Http2(Box<ExtendedConnect>),
+}
+
+impl Handshake {
+    pub(super) fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Whether an upstream may answer so. A success that is no 101 would seem to a client of HTTP/2 to be one.
+    pub(super) fn allows(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+        match self {
+            Self::None => !switches,
+            Self::Http1 => !switches || is_websocket(headers),
+            Self::Http2(extended) if switches => is_websocket(headers) && extended.is_accepted(headers),
+            Self::Http2(_) => !status.is_success(),
+        }
+    }
+}
 
 /// Whether a request is a WebSocket handshake. Any other upgrade is not passed on: what a backend and we would agree on after
 /// it, nobody here has read (`h2c` above all).
@@ -56,7 +88,7 @@ impl Tunnel {
 
     /// Relays until one side ends, both are silent for the idle limit, or the worker ends its tunnels. `ahead` was read of the
     /// client already.
-    pub(crate) async fn run(mut self, client: Timed<ClientStream>, ahead: Bytes) {
+    pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, client: Timed<S>, ahead: Bytes) {
         let Ok(parts) = self.upstream.await else { return };
         let worker = Rc::clone(self.exchange.connection().worker());
         let mut upstream = parts.io.into_inner().unread(parts.read_buf);
@@ -76,13 +108,21 @@ impl Tunnel {
         }
         self.exchange.note_tunnelled(meter.sent().wrapping_sub(before));
     }
+
+    /// The same on a stream of HTTP/2, once the client has its 200. Flow control of the stream is the back-pressure.
+    pub(super) async fn run_on_stream(self, stream: OnUpgrade) {
+        // A client that has gone meanwhile took the stream with it.
+        let Ok(stream) = stream.await else { return };
+        let meter = self.exchange.connection().stream_meter();
+        self.run(Timed::new(TokioIo::new(stream), Rc::new(meter)), Bytes::new()).await;
+    }
 }
 
 /// How long a client may take to end its side of a tunnel that we end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Tells the client that we go, where its stream is between two frames, and waits until it has gone.
-async fn say_goodbye(client: &mut Framed<Timed<ClientStream>>) -> std::io::Result<()> {
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Framed<Timed<S>>) -> std::io::Result<()> {
     if client.takes_a_frame() {
         client.write_all(GOING_AWAY).await?;
     }

@@ -235,6 +235,11 @@ impl ClientConnection {
         &self.meter
     }
 
+    /// The limits of one stream of HTTP/2 that has become a tunnel.
+    pub(crate) fn stream_meter(&self) -> Meter {
+        Meter::new(Patience::Unlimited, self.settings().header_timeout, self.worker.config().client.write)
+    }
+
     /// Whether it speaks plain HTTP where TLS is spoken.
     pub(crate) fn is_plain_on_tls(&self) -> bool {
         self.plain_on_tls

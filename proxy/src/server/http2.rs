@@ -50,6 +50,8 @@ pub(super) async fn serve(connection: Rc<ClientConnection>, stream: Timed<Client
     let header_list = u32::try_from(2 * settings.header_buffers.total()).unwrap_or(u32::MAX);
     builder
         .timer(TokioTimer)
+        // For WebSocket; other protocols are refused (RFC 8441 section 3).
+        .enable_connect_protocol()
         .max_concurrent_streams(settings.concurrent_streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -24,8 +24,6 @@ pub(crate) struct Delivery {
     pub(crate) transport: Transport,
     /// Whether the request says HTTP/1.0 (`proxy-http-version`).
     pub(crate) http10: bool,
-    /// Whether it is a WebSocket handshake.
-    pub(crate) websocket: bool,
     /// Method.
     pub(crate) method: Method,
     /// Target in origin form.
