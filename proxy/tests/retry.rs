@@ -62,6 +62,26 @@ fn a_silent_endpoint_is_left_for_the_next_after_the_read_timeout() {
 }
 
 #[test]
+fn a_further_try_sends_all_of_the_request_once_more() {
+    let (closing, busy) = (Origin::closing(""), Origin::answering(|_| UNAVAILABLE.into()));
+    let good = Origin::saying("alive");
+    let endpoints = [closing.address, busy.address, good.address];
+    let site = Plan::with_policy(&endpoints, on(&[Error, Http503, NonIdempotent])).start();
+    let request = "POST /a?b=c HTTP/1.1\r\nHost: a.example\r\nX-One: 1\r\nX-Empty:\r\nX-Two: 2\r\nX-One: \u{e4}:3\r\n\
+                   Cookie: a=1\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(statuses(&site, request, 6), [200; 6]);
+    let (tried, seen) = (busy.seen(), good.seen());
+    assert!(!tried.is_empty() && seen.len() == 6, "{} {}", tried.len(), seen.len());
+    for request in tried.iter().chain(&seen) {
+        let of_client: Vec<String> =
+            ["host", "x-one", "x-empty", "x-two", "cookie", "content-length"].map(|name| request.field(name)).into();
+        assert_eq!(of_client, ["a.example", "1 | \u{e4}:3", "", "2", "a=1", "5"]);
+        assert!(request.has("x-empty") && request.field("x-request-id").len() == 32);
+        assert_eq!(request.field("x-forwarded-proto"), "http");
+    }
+}
+
+#[test]
 fn routes_have_their_own_time_limits_on_one_connection() {
     let origin = Origin::answering(|_| {
         std::thread::sleep(SHORT);

@@ -40,19 +40,16 @@ impl<'a> Authority<'a> {
     ///
     /// When the value holds anything but a registered name, an IPv4 address or a bracketed IPv6 address and a port.
     pub fn parse(raw: &'a str) -> Result<Self, InvalidAuthority> {
-        let (host, port) = split_port(raw)?;
+        let Split { host, port, octets } = split(raw)?;
         let host = host.strip_suffix('.').unwrap_or(host);
         if host.is_empty() {
             return Err(InvalidAuthority::Empty);
         }
-        if host.len() > LONGEST_HOST || host.starts_with('.') || host.contains("..") {
+        if host.len() > LONGEST_HOST || host.starts_with('.') || octets.adjacent & DOT != 0 {
             return Err(InvalidAuthority::Name);
         }
-        let host = if host.bytes().any(|octet| octet.is_ascii_uppercase()) {
-            Cow::Owned(host.to_ascii_lowercase())
-        } else {
-            Cow::Borrowed(host)
-        };
+        let is_lower = octets.all & UPPER == 0;
+        let host = if is_lower { Cow::Borrowed(host) } else { Cow::Owned(host.to_ascii_lowercase()) };
         Ok(Self { raw, host, port })
     }
 
@@ -75,10 +72,18 @@ impl<'a> Authority<'a> {
     }
 }
 
-fn split_port(raw: &str) -> Result<(&str, Option<u16>), InvalidAuthority> {
+/// An authority, taken apart.
+struct Split<'a> {
+    host: &'a str,
+    port: Option<u16>,
+    octets: Octets,
+}
+
+fn split(raw: &str) -> Result<Split<'_>, InvalidAuthority> {
     if raw.is_empty() {
         return Err(InvalidAuthority::Empty);
     }
+    let mut octets = Octets::of(raw);
     let (host, rest) = if raw.starts_with('[') {
         let end = raw.find(']').ok_or(InvalidAuthority::Character)?;
         let (literal, rest) = raw.split_at(end + 1);
@@ -86,29 +91,67 @@ fn split_port(raw: &str) -> Result<(&str, Option<u16>), InvalidAuthority> {
         if inner.parse::<std::net::Ipv6Addr>().is_err() {
             return Err(InvalidAuthority::Name);
         }
+        // Has hexadecimal digits in either case, and no dots that are no address.
+        octets = Octets { all: UPPER, ..octets };
         (literal, rest)
     } else {
-        let end = raw.find(':').unwrap_or(raw.len());
-        let (name, rest) = raw.split_at(end);
-        if !name.bytes().all(is_name_octet) {
-            return Err(InvalidAuthority::Character);
-        }
-        (name, rest)
+        raw.split_at_checked(octets.count).ok_or(InvalidAuthority::Character)?
     };
-    match rest.strip_prefix(':') {
-        None if rest.is_empty() => Ok((host, None)),
-        None => Err(InvalidAuthority::Character),
-        Some("") => Ok((host, None)),
+    let port = match rest.strip_prefix(':') {
+        None if rest.is_empty() => None,
+        None => return Err(InvalidAuthority::Character),
+        Some("") => None,
         Some(port) if port.bytes().all(|octet| octet.is_ascii_digit()) => {
-            port.parse().map(|port| (host, Some(port))).map_err(|_| InvalidAuthority::Port)
+            Some(port.parse().map_err(|_| InvalidAuthority::Port)?)
         }
-        Some(_) => Err(InvalidAuthority::Port),
+        Some(_) => return Err(InvalidAuthority::Port),
+    };
+    Ok(Split { host, port, octets })
+}
+
+/// The octets of a registered name at the start of a text, in one pass: this is done for every request.
+struct Octets {
+    /// How many there are.
+    count: usize,
+    /// The kinds among them.
+    all: u8,
+    /// The kinds that two of a kind side by side are of.
+    adjacent: u8,
+}
+
+const OTHER: u8 = 1;
+const UPPER: u8 = 2;
+const DOT: u8 = 4;
+
+/// Octets of a registered name: unreserved, sub-delims and `%` (RFC 3986 section 3.2.2); 0 for all others.
+fn kind(octet: u8) -> u8 {
+    match octet {
+        b'.' => DOT,
+        b'A'..=b'Z' => UPPER,
+        b'a'..=b'z' | b'0'..=b'9' => OTHER,
+        b'-' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => {
+            OTHER
+        }
+        _ => 0,
     }
 }
 
-/// Octets of a registered name: unreserved, sub-delims and `%` (RFC 3986 section 3.2.2).
-fn is_name_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&octet)
+impl Octets {
+    fn of(text: &str) -> Self {
+        let mut octets = Self { count: 0, all: 0, adjacent: 0 };
+        let mut previous = 0;
+        for octet in text.bytes() {
+            let kind = kind(octet);
+            if kind == 0 {
+                break;
+            }
+            octets.count += 1;
+            octets.all |= kind;
+            octets.adjacent |= kind & previous;
+            previous = kind;
+        }
+        octets
+    }
 }
 
 #[cfg(test)]

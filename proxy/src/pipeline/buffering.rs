@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use hyper::body::Incoming;
 use portcullis_model::Settings;
 use portcullis_model::policy::BodyPolicy;
@@ -71,13 +71,15 @@ pub(super) fn is_ahead(bodies: &Bodies, headers: &HeaderMap) -> bool {
     if bodies.streams {
         return false;
     }
-    let last = headers.get_all("x-accel-buffering").iter().next_back().map(HeaderValue::as_bytes);
+    let last = headers.get_all(&X_ACCEL_BUFFERING).iter().next_back().map(HeaderValue::as_bytes);
     match last {
         Some(word) if word.eq_ignore_ascii_case(b"yes") => true,
         Some(word) if word.eq_ignore_ascii_case(b"no") => false,
         Some(_) | None => bodies.policy.buffer_response,
     }
 }
+
+static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use portcullis_model::{Affinity, Balance, ClusterPolicy};
 
 use super::Destination;
@@ -41,7 +41,8 @@ pub(super) fn policy(route: &CompiledRoute, to: Destination) -> Option<&Arc<Clus
 
 /// The cookie that the client gets with the response: where its session is new, or has moved, and the route is of an Ingress that
 /// asks for sessions.
-pub(super) fn new_session(exchange: &Exchange, request: &HeaderMap) -> Option<HeaderValue> {
+/// `misreads_none`: see [`session::misreads_none`].
+pub(super) fn new_session(exchange: &Exchange, misreads_none: bool) -> Option<HeaderValue> {
     let Choice::Session(session) = &exchange.choice else { return None };
     let route = exchange.route.as_ref().filter(|route| route.route.policy.session)?;
     let affinity = policy(route, exchange.to?)?.affinity.as_ref()?;
@@ -50,7 +51,7 @@ pub(super) fn new_session(exchange: &Exchange, request: &HeaderMap) -> Option<He
         backend_key: exchange.upstream()?.backend_key(),
         rule_path: &route.route.source.path,
         tls: exchange.connection().facts().tls,
-        misreads_none: session::misreads_none(request),
+        misreads_none,
         now: session::now(),
     };
     session::set_cookie(affinity, given)

@@ -19,7 +19,7 @@ use crate::body::BodySource;
 use crate::metrics::{Finished, UpstreamTimes, method_label};
 use crate::server::ClientConnection;
 use crate::table::{CompiledRoute, HostChoice};
-use crate::upstream::{Attempt, Choice, Upstream};
+use crate::upstream::{Attempt, Attempts, Choice, Upstream};
 
 /// One request under way. Dropping it ends it: with 499 where no response was begun.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(crate) struct Exchange {
     /// Whether the client waits for a gRPC status.
     pub(super) grpc: bool,
     /// Tries at upstreams.
-    pub(super) attempts: Vec<Attempt>,
+    pub(super) attempts: Attempts,
 }
 
 /// Under which host a request is counted.
@@ -106,7 +106,7 @@ impl Exchange {
             session: None,
             handshake: Handshake::None,
             grpc: false,
-            attempts: Vec::new(),
+            attempts: Attempts::new(),
         })
     }
 
@@ -348,11 +348,13 @@ fn time(push: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) -> Value {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.end_last_attempt(now);
-        self.note_time();
         if self.status.is_none() {
             self.reason = Some(Reason::ClientGone);
+            // A try that the client did not wait for has come to nothing that could be told.
+            self.attempts.clear();
         }
+        self.end_last_attempt(now);
+        self.note_time();
         let status = self.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16());
         let connection = Rc::clone(&self.connection);
         let worker = connection.worker();

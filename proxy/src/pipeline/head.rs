@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use portcullis_model::{Authority, CanonicalPath, HeaderBuffers, InvalidPath, Peer, Reason, Settings};
 
 use super::answer::Answer;
+use super::hop;
+use super::names::{Meaning, Meanings};
 
 /// What is known of the connection a request came on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,6 +68,9 @@ pub struct RequestHead<'r> {
     /// Octets of the head, as HTTP/1.1 would write it.
     pub octets: usize,
     longest_field: usize,
+    meanings: Meanings,
+    /// The first line of `Host`, and how many there are.
+    host: (Option<&'r HeaderValue>, usize),
     limits: HeaderBuffers,
 }
 
@@ -93,13 +98,39 @@ impl<'r> RequestHead<'r> {
         let peer = forwarded.client(facts.peer.ip(), &parts.headers);
         let trusted = forwarded.believes_fields(peer.socket);
         let Parts { method, uri, version, headers, .. } = parts;
-        let sizes = || headers.iter().map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len());
-        let (longest_field, fields) = sizes().fold((0, 0), |(longest, all), size| (size.max(longest), all + size));
-        let version = *version;
-        let limits = settings.client.header_buffers;
-        let mut head = Self { method, version, uri, headers, facts, peer, trusted, octets: 0, longest_field, limits };
-        head.octets = head.line_octets() + fields + "\r\n".len();
+        let mut head = Self {
+            method,
+            version: *version,
+            uri,
+            headers,
+            facts,
+            peer,
+            trusted,
+            octets: 0,
+            longest_field: 0,
+            meanings: Meanings::default(),
+            host: (None, 0),
+            limits: settings.client.header_buffers,
+        };
+        head.octets = head.line_octets() + "\r\n".len();
+        for (name, value) in headers {
+            head.survey(name.as_str(), value);
+        }
         head
+    }
+
+    /// Everything that is asked of all fields.
+    fn survey(&mut self, name: &str, value: &'r HeaderValue) {
+        let octets = name.len() + ": \r\n".len() + value.len();
+        self.octets += octets;
+        self.longest_field = self.longest_field.max(octets);
+        let meaning = Meaning::of(name);
+        self.meanings.add(meaning);
+        match meaning {
+            Meaning::Host => self.host = (self.host.0.or(Some(value)), self.host.1 + 1),
+            Meaning::Connection if hop::names_others(value) => self.meanings.add(Meaning::Others),
+            _ => {}
+        }
     }
 
     /// Reads and judges it.
@@ -133,9 +164,10 @@ impl<'r> RequestHead<'r> {
     /// The length that the body is said to have.
     #[must_use]
     pub fn declared_length(&self) -> Option<u64> {
-        let length = self.headers.get(header::CONTENT_LENGTH)?;
-        let chunked = self.headers.contains_key(header::TRANSFER_ENCODING);
-        length.to_str().ok().filter(|_| !chunked)?.parse().ok()
+        if !self.has(Meaning::ContentLength) || self.has(Meaning::TransferEncoding) {
+            return None;
+        }
+        self.field(&header::CONTENT_LENGTH)?.parse().ok()
     }
 
     /// The path as received.
@@ -148,6 +180,21 @@ impl<'r> RequestHead<'r> {
     #[must_use]
     pub fn query(&self) -> Option<&'r str> {
         self.uri.query()
+    }
+
+    /// Whether a field has this meaning.
+    pub(super) fn has(&self, meaning: Meaning) -> bool {
+        self.meanings.have(meaning)
+    }
+
+    /// What its fields mean.
+    pub(super) fn meanings(&self) -> Meanings {
+        self.meanings
+    }
+
+    /// `Host` as received.
+    pub(super) fn host_field(&self) -> Option<&'r HeaderValue> {
+        self.host.0
     }
 
     /// The value of a field that is there once; the first one where it is repeated.
@@ -212,9 +259,9 @@ impl<'r> RequestHead<'r> {
 
     /// One transfer coding, and that is `chunked`; the scheme of HTTP/2 is that of the connection (RFC 9112 section 6.1).
     fn check_framing(&self) -> Result<(), Answer> {
-        let mut codings = self.headers.get_all(header::TRANSFER_ENCODING).iter();
-        if let Some(coding) = codings.next() {
-            let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if self.has(Meaning::TransferEncoding) {
+            let mut codings = self.headers.get_all(header::TRANSFER_ENCODING).iter();
+            let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
             if !chunked || codings.next().is_some() {
                 return Err(Answer::refusal(StatusCode::NOT_IMPLEMENTED, Reason::BadRequest));
             }
@@ -231,11 +278,10 @@ impl<'r> RequestHead<'r> {
     fn authority(&self) -> Result<Option<Authority<'r>>, Answer> {
         let bad_host = || Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadHost);
         let parse = |text: &'r str| Authority::parse(text).map_err(|_| bad_host());
-        let mut hosts = self.headers.get_all(header::HOST).iter();
-        let host = match (hosts.next(), hosts.next()) {
+        let host = match self.host {
             (None, _) => None,
-            (Some(host), None) => Some(host.to_str().map_err(|_| bad_host()).and_then(parse)?),
-            (Some(_), Some(_)) => return Err(bad_host()),
+            (Some(host), 1) => Some(host.to_str().map_err(|_| bad_host()).and_then(parse)?),
+            (Some(_), _) => return Err(bad_host()),
         };
         let Some(target) = self.uri.authority() else {
             return if host.is_some() || self.version < Version::HTTP_11 { Ok(host) } else { Err(bad_host()) };

@@ -1,30 +1,22 @@
 //! Fields that concern one connection only and are never passed on (RFC 9110 section 7.6.1).
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::names::Meaning;
 
 /// Whether a field of this name is never passed on, in either direction.
 pub(super) fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "transfer-encoding"
-            | "te"
-            | "trailer"
-            | "upgrade"
-            | "http2-settings"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy"
-    )
+    Meaning::is_name_hop_by_hop(name)
+}
+
+/// Whether a line of `Connection` names other fields than `Keep-Alive`, which is dropped anyway.
+pub(super) fn names_others(connection: &HeaderValue) -> bool {
+    let names = connection.as_bytes();
+    names != b"keep-alive" && !names.eq_ignore_ascii_case(b"keep-alive")
 }
 
 /// Removes the fields that `Connection` names, on all its lines, but for those that keep their meaning whoever names them.
 pub(super) fn remove_named(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CONNECTION) {
-        return;
-    }
     let named: Vec<HeaderName> = tokens(headers)
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !is_protected(name.as_str()))

@@ -10,6 +10,7 @@ mod extended_connect;
 mod head;
 mod hop;
 mod location;
+mod names;
 mod read_ahead;
 mod request_fields;
 mod response_body;
@@ -59,9 +60,10 @@ use crate::error::{ProxyError, Side};
 use crate::respond;
 use crate::server::ClientConnection;
 use crate::table::{HostChoice, RoutingTable};
-use crate::upstream::{Delivery, Sent, send};
+use crate::upstream::{Choice, Delivery, Sent, send};
 use buffering::Bodies;
 use extended_connect::ExtendedConnect;
+use names::Meaning;
 use read_ahead::ReadAhead;
 use request_fields::{Framing, Material, RequestFields};
 use response_fields::ResponseFields;
@@ -104,8 +106,10 @@ pub(crate) async fn handle(
             let trailers = version == Version::HTTP_2 && delivery.transport.is_http2();
             delivery.body = has_body.then(|| buffering::source(incoming, trailers, &exchange));
             exchange.body.clone_from(&delivery.body);
+            let has_session = matches!(exchange.choice, Choice::Session(_));
+            let misreads_none = has_session && session::misreads_none(&delivery.headers);
             let sent = proxy(&mut delivery, &mut exchange).await;
-            exchange.session = endpoint::new_session(&exchange, &delivery.headers);
+            exchange.session = endpoint::new_session(&exchange, misreads_none);
             match sent {
                 Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
                 Ok(sent) => reply.relay(sent, exchange, trailers),
@@ -151,14 +155,14 @@ enum Step {
 fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut Exchange) -> Plan {
     let connection = Rc::clone(exchange.connection());
     let (worker, facts, settings) = (connection.worker(), *connection.facts(), table.settings());
+    let extended = ExtendedConnect::take(&mut parts, worker.random());
+    let head = RequestHead::new(&parts, facts, settings);
     // Whoever waits for `100 Continue` gets the answer instead (RFC 9110 section 10.1.1).
-    let expects = parts.headers.contains_key(header::EXPECT);
+    let expects = head.has(Meaning::Expect);
     let answer = |answer: Answer, of_path| {
         let may_drain = !expects && !answer.ends_connection();
         Plan { step: Step::Answer { answer, may_drain }, of_path }
     };
-    let extended = ExtendedConnect::take(&mut parts, worker.random());
-    let head = RequestHead::new(&parts, facts, settings);
     let (reading, extended) = match extended {
         Err(refusal) => (Err(refusal), None),
         Ok(_) if connection.is_plain_on_tls() => {
@@ -220,16 +224,15 @@ fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut E
         request_id: exchange.request_id.take(),
     };
     let fields = RequestFields::new(&variables, &reading, &forward, settings, material);
-    let target = upstream_target(&parts.uri, &forward.target);
-    let (Ok(fields), Some(target)) = (fields, target) else {
+    let has_length = head.has(Meaning::ContentLength);
+    let Parts { method, uri, mut headers, .. } = parts;
+    let (Ok(fields), Some(target)) = (fields, upstream_target(uri, &forward.target)) else {
         return answer(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal), of_path);
     };
     exchange.bodies = Bodies::new(route, &forward, settings);
     exchange.request_id.clone_from(&fields.request_id);
-    let has_length = parts.headers.contains_key(header::CONTENT_LENGTH);
     let is_chunked = has_body && !has_length && !http10 && !transport.is_http2();
     let framing = if is_chunked { Framing::Chunked } else { Framing::AsReceived };
-    let Parts { method, mut headers, .. } = parts;
     let websocket = exchange.handshake.is_some();
     let connection_header = match route.and_then(|route| route.route.policy.headers.connection) {
         _ if transport.is_http2() => None,
@@ -244,7 +247,8 @@ fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut E
     let (timeouts, retry) =
         route.map(|route| (route.route.policy.timeouts, route.route.policy.retry)).unwrap_or_default();
     let largest_head = exchange.bodies.largest_head();
-    let delivery = Delivery { transport, http10, method, target, headers, timeouts, retry, largest_head, body: None };
+    let delivery =
+        Delivery { transport, http10, method, target, headers, sent: None, timeouts, retry, largest_head, body: None };
     Plan { step: Step::Send(delivery), of_path }
 }
 
@@ -277,14 +281,15 @@ fn is_silent(decision: &Decision<'_>, settings: &Settings) -> bool {
 }
 
 /// The target of the request to the upstream, in origin form.
-fn upstream_target(received: &Uri, target: &Target) -> Option<PathAndQuery> {
+fn upstream_target(received: Uri, target: &Target) -> Option<PathAndQuery> {
     match target {
         // An absolute target may have no path (RFC 9112 section 3.2.2).
-        Target::AsReceived => match received.path_and_query()? {
-            query if received.authority().is_some() && !query.as_str().starts_with('/') => {
-                PathAndQuery::try_from(format!("/{query}")).ok()
-            }
-            target => Some(target.clone()),
+        Target::AsReceived => match received.into_parts().path_and_query? {
+            // Also what is empty, and only reads as if it were a slash.
+            target if target.as_str() == "/" => Some(PathAndQuery::from_static("/")),
+            target if target.as_str().starts_with('/') => Some(target),
+            // A query alone, which is displayed with the slash that it lacks.
+            query => PathAndQuery::try_from(query.to_string()).ok(),
         },
         Target::Other(text) => PathAndQuery::try_from(text.as_str()).ok(),
     }
@@ -294,13 +299,9 @@ fn upstream_target(received: &Uri, target: &Target) -> Option<PathAndQuery> {
 async fn proxy(delivery: &mut Delivery, exchange: &mut Exchange) -> Result<Sent, ProxyError> {
     buffering::receive(delivery, exchange).await?;
     let connection = Rc::clone(exchange.connection());
-    let mut attempts = std::mem::take(&mut exchange.attempts);
-    let sent = match exchange.upstream() {
-        None => Err(ProxyError::NoEndpoints),
-        Some(upstream) => send(connection.worker(), (upstream, &exchange.choice), delivery, &mut attempts).await,
-    };
-    exchange.attempts = attempts;
-    let sent = sent?;
+    let upstream = exchange.upstream().map(Arc::clone).ok_or(ProxyError::NoEndpoints)?;
+    let Exchange { choice, attempts, .. } = exchange;
+    let sent = send(connection.worker(), (&upstream, choice), delivery, attempts).await?;
     if exchange.handshake.allows(sent.response.status(), sent.response.headers()) {
         Ok(sent)
     } else {
@@ -447,6 +448,24 @@ mod tests {
 
     fn size_of_output<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
         size_of::<F>()
+    }
+
+    #[test]
+    fn targets_are_sent_in_origin_form() {
+        for (received, target, want) in [
+            ("/a//b?c=%20", Target::AsReceived, "/a//b?c=%20"),
+            ("/", Target::AsReceived, "/"),
+            ("http://a.example/b?c", Target::AsReceived, "/b?c"),
+            ("http://a.example/", Target::AsReceived, "/"),
+            ("http://a.example", Target::AsReceived, "/"),
+            ("http://a.example?b=/c", Target::AsReceived, "/?b=/c"),
+            ("http://a.example/b", Target::Other("/c?d".to_owned()), "/c?d"),
+            ("/b", Target::Other("/".to_owned()), "/"),
+        ] {
+            let target_uri = upstream_target(received.parse().unwrap(), &target).map(Uri::from).unwrap();
+            // This is how hyper writes it.
+            assert_eq!(target_uri.to_string(), want, "{received} {target:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The fields an upstream receives: what the client sent, without what is not its to send, and with what is ours.
 
+use std::cell::RefCell;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use portcullis_model::policy::ConnectionHeader;
 use portcullis_model::{ForwardedTrust, HeaderNameRules, Settings};
@@ -9,6 +11,7 @@ use super::head::{
     ConnectionFacts, Reading, RequestHead, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
 };
 use super::hop;
+use super::names::{Meaning, Meanings};
 use super::set_headers::Expander;
 use super::variables::Variables;
 use crate::access_log::WallClock;
@@ -28,7 +31,8 @@ pub(super) enum Framing {
 pub(super) struct RequestFields {
     /// `X-Request-ID`, for the log too.
     pub(super) request_id: Option<HeaderValue>,
-    host: HeaderValue,
+    /// None where `Host` stays as received.
+    host: Option<HeaderValue>,
     forwarded_host: HeaderValue,
     client: HeaderValue,
     forwarded_for: HeaderValue,
@@ -42,6 +46,8 @@ pub(super) struct RequestFields {
     /// `proxy-set-headers`.
     set: Vec<(HeaderName, Option<HeaderValue>)>,
     names: HeaderNameRules,
+    /// Of the fields received.
+    meanings: Meanings,
     trusted: bool,
     join_cookies: bool,
 }
@@ -53,6 +59,8 @@ pub(crate) struct ConnectionTexts {
     peer: HeaderValue,
     /// The port that clients know: of a load balancer, where it tells; else of the listener, where that of HTTPS is 443.
     port: HeaderValue,
+    /// The host asked for last that was not in `Host`: with HTTP/2 it comes with the target, and is usually the same again.
+    host: RefCell<HeaderValue>,
 }
 
 impl ConnectionTexts {
@@ -62,7 +70,17 @@ impl ConnectionTexts {
             None if facts.tls => HeaderValue::from_static("443"),
             None => HeaderValue::from(facts.port),
         };
-        Self { peer: value(&facts.peer.ip().to_canonical().to_string()), port }
+        let host = RefCell::new(HeaderValue::from_static(""));
+        Self { peer: value(&facts.peer.ip().to_canonical().to_string()), port, host }
+    }
+
+    /// `host` as a value, shared with the last request for the same.
+    fn host(&self, host: &str) -> HeaderValue {
+        let mut last = self.host.borrow_mut();
+        if last.as_bytes() != host.as_bytes() {
+            *last = value(host);
+        }
+        last.clone()
     }
 }
 
@@ -93,10 +111,14 @@ impl RequestFields {
         let request_id = made.or_else(|| request_id(head, settings.request_id, random));
         let expander = Expander { variables, request_id: request_id.as_ref(), clock };
         let set = expander.all(&settings.proxy_set_headers);
-        let forwarded_host = head.forwarded_host().map_or_else(|| own_host(head, reading), value);
+        let (forwarded_host, is_own) = match head.forwarded_host() {
+            Some(host) => (value(host), false),
+            None => own_host(head, reading, texts),
+        };
         let host = match &forward.host {
-            Some(host) => HeaderValue::from_str(host).map_err(|_| InvalidHostField)?,
-            None => forwarded_host.clone(),
+            Some(host) => Some(HeaderValue::from_str(host).map_err(|_| InvalidHostField)?),
+            None if is_own => None,
+            None => Some(forwarded_host.clone()),
         };
         let is_peer = head.peer.client == head.peer.socket;
         let client = if is_peer { texts.peer.clone() } else { value(&head.peer.client.to_string()) };
@@ -113,15 +135,16 @@ impl RequestFields {
                 other => value(other),
             },
             // Of anybody else they would only be what a client likes to claim.
-            original_for: joined(head.headers, &trust.address_header).filter(|_| believes_address(head, trust)),
-            original_host: joined(head.headers, &trust.host_header).filter(|_| head.trusted),
+            original_for: believes_address(head, trust).then(|| joined(head.headers, &trust.address_header)).flatten(),
+            original_host: head.trusted.then(|| joined(head.headers, &trust.host_header)).flatten(),
             original_uri: settings.original_uri.then(|| value(head.target())),
             prefix: forward.forwarded_prefix.as_deref().map(value),
             fallback: (forward.to == Destination::Fallback).then(|| fallback_fields(head, route)),
             set,
             names: settings.header_names,
+            meanings: head.meanings(),
             trusted: head.trusted,
-            join_cookies: head.version == Version::HTTP_2,
+            join_cookies: head.version == Version::HTTP_2 && head.has(Meaning::Cookie),
         })
     }
 
@@ -133,13 +156,14 @@ impl RequestFields {
         websocket: bool,
         connection: Option<ConnectionHeader>,
     ) {
-        hop::remove_named(headers);
         self.remove_unwanted(headers);
         if self.join_cookies {
             join_cookies(headers);
         }
         headers.reserve(self.set.len().saturating_add(12));
-        headers.insert(header::HOST, self.host);
+        if let Some(host) = self.host {
+            headers.insert(header::HOST, host);
+        }
         if let Some(request_id) = self.request_id {
             headers.insert(&X_REQUEST_ID, request_id);
         }
@@ -179,7 +203,10 @@ impl RequestFields {
             headers.insert(header::CONNECTION, HeaderValue::from_static(connection.as_str()));
         }
         match framing {
-            Framing::AsReceived => keep_one(headers, &header::CONTENT_LENGTH),
+            Framing::AsReceived if self.meanings.have(Meaning::ContentLength) => {
+                keep_one(headers, &header::CONTENT_LENGTH);
+            }
+            Framing::AsReceived => {}
             Framing::Chunked => {
                 headers.remove(header::CONTENT_LENGTH);
                 headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -188,14 +215,23 @@ impl RequestFields {
     }
 
     fn remove_unwanted(&self, headers: &mut HeaderMap) {
-        let unwanted = |name: &&HeaderName| !self.names.admit(name) || self.is_unwanted(name.as_str());
-        // Usually nothing: an empty list allocates nothing.
-        let mut found: Vec<HeaderName> = headers.keys().filter(unwanted).cloned().collect();
-        if headers.get(&TRACEPARENT).is_some_and(|value| !is_traceparent(value.as_bytes())) {
-            found.extend([TRACEPARENT.clone(), TRACESTATE.clone()]);
+        if self.meanings.have(Meaning::Others) {
+            hop::remove_named(headers);
         }
-        for name in found {
-            headers.remove(name);
+        if self.meanings.have(Meaning::Connection) {
+            headers.remove(header::CONNECTION);
+        }
+        if self.meanings.are_doubtful() {
+            let found: Vec<HeaderName> = headers.keys().filter(|name| self.is_unwanted(name)).cloned().collect();
+            for name in found {
+                headers.remove(name);
+            }
+        }
+        if self.meanings.have(Meaning::Traceparent)
+            && headers.get(&TRACEPARENT).is_some_and(|value| !is_traceparent(value.as_bytes()))
+        {
+            headers.remove(&TRACEPARENT);
+            headers.remove(&TRACESTATE);
         }
     }
 
@@ -204,18 +240,15 @@ impl RequestFields {
         is_ours(name) || self.set.iter().any(|(set, _)| set.as_str() == name)
     }
 
-    fn is_unwanted(&self, name: &str) -> bool {
-        match name {
-            "expect" | "forwarded" | "x-forwarded-client-cert" => true,
-            // Ours alone: an application may believe them.
-            "x-original-forwarded-for" | "x-original-forwarded-host" => true,
-            // Another path or method than the one that was decided on.
-            "x-original-url" | "x-rewrite-url" | "x-original-method" | "x-http-method-override" => !self.trusted,
-            _ => {
-                hop::is_hop_by_hop(name)
-                    || name.starts_with("ssl-client-")
-                    || (name.contains('_') && self.is_twin(&name.replace('_', "-")))
+    fn is_unwanted(&self, name: &HeaderName) -> bool {
+        match Meaning::of(name.as_str()) {
+            Meaning::Expect | Meaning::NotTheirs => true,
+            Meaning::Rerouting => !self.trusted,
+            Meaning::Unusual => {
+                let is_twin = || name.as_str().contains('_') && self.is_twin(&name.as_str().replace('_', "-"));
+                !self.names.admit(name) || is_twin()
             }
+            meaning => meaning.is_hop_by_hop(),
         }
     }
 }
@@ -237,9 +270,9 @@ fn is_ours(name: &str) -> bool {
 /// `X-Request-ID`: kept if it is harmless to log and pass on, else a new one where they are made.
 pub(super) fn request_id(head: &RequestHead<'_>, make: bool, random: &Random) -> Option<HeaderValue> {
     let harmless = |octet: &u8| octet.is_ascii_alphanumeric() || b"._-".contains(octet);
-    let received = head.headers.get(&X_REQUEST_ID);
+    let received = if head.has(Meaning::RequestId) { head.headers.get(&X_REQUEST_ID) } else { None };
     let kept = received.filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(harmless));
-    kept.cloned().or_else(|| if make { HeaderValue::from_bytes(&random.hexadecimal()).ok() } else { None })
+    kept.cloned().or_else(|| if make { random.request_id() } else { None })
 }
 
 /// `compute-full-forwarded-for`: what was received and the peer.
@@ -251,11 +284,13 @@ fn appended(head: &RequestHead<'_>) -> HeaderValue {
     }
 }
 
-/// The host asked for, as received. Usually it is in `Host`, and shared.
-fn own_host(head: &RequestHead<'_>, reading: &Reading<'_>) -> HeaderValue {
+/// The host asked for, as received, and whether it is what `Host` says. Usually it is, and shared.
+fn own_host(head: &RequestHead<'_>, reading: &Reading<'_>, texts: &ConnectionTexts) -> (HeaderValue, bool) {
     let host = reading.authority.as_ref().map_or("", |authority| authority.as_received());
-    let shared = head.headers.get(header::HOST).filter(|field| field.as_bytes() == host.as_bytes());
-    shared.cloned().unwrap_or_else(|| value(host))
+    match head.host_field().filter(|field| field.as_bytes() == host.as_bytes()) {
+        Some(field) => (field.clone(), true),
+        None => (texts.host(host), false),
+    }
 }
 
 /// What `default-backend` is told about the request it stands in for.

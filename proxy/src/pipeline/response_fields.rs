@@ -21,26 +21,31 @@ pub(super) struct ResponseFields<'s> {
 impl ResponseFields<'_> {
     /// Turns the fields of an upstream into those of the client.
     pub(super) fn apply(self, headers: &mut HeaderMap) {
-        hop::remove_named(headers);
-        let both = headers.contains_key(header::TRANSFER_ENCODING);
-        if both {
-            headers.remove(header::CONTENT_LENGTH);
-        } else {
-            collapse_lengths(headers);
+        let found = Found::of(headers, &self.settings.hide_headers);
+        if found.connection {
+            if found.named {
+                hop::remove_named(headers);
+            }
+            headers.remove(header::CONNECTION);
         }
-        let pass_server = self.settings.pass_server;
-        let unwanted = |name: &&HeaderName| match name.as_str() {
-            "server" => !pass_server,
-            // Ours, made when the response is written.
-            "date" => true,
-            // Instructions to nginx, of which it never lets any pass.
-            "x-pad" | "x-accel-redirect" | "x-accel-buffering" | "x-accel-charset" | "x-accel-expires"
-            | "x-accel-limit-rate" => true,
-            other => hop::is_hop_by_hop(other) || self.settings.hide_headers.iter().any(|hidden| hidden == *name),
-        };
-        let found: Vec<HeaderName> = headers.keys().filter(unwanted).cloned().collect();
-        for name in found {
-            headers.remove(name);
+        match found.length {
+            Some(_) if found.coding => drop(headers.remove(header::CONTENT_LENGTH)),
+            Some(Length::Doubtful) => collapse_lengths(headers),
+            Some(Length::Number) | None => {}
+        }
+        // Ours, made when the response is written.
+        if found.date {
+            headers.remove(header::DATE);
+        }
+        if found.server && !self.settings.pass_server {
+            headers.remove(header::SERVER);
+        }
+        if found.others {
+            let hidden = &self.settings.hide_headers;
+            let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name, hidden)).cloned().collect();
+            for name in unwanted {
+                headers.remove(name);
+            }
         }
         if let Some(change) = self.policy.and_then(|policy| policy.response.as_deref()) {
             rewrite(headers, change);
@@ -63,6 +68,75 @@ impl ResponseFields<'_> {
     }
 }
 
+/// What a pass over the fields of an upstream comes upon.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    connection: bool,
+    /// `Connection` names other fields than `Keep-Alive`.
+    named: bool,
+    /// `Transfer-Encoding`, which is among `others` too.
+    coding: bool,
+    length: Option<Length>,
+    date: bool,
+    server: bool,
+    /// Other fields that are dropped.
+    others: bool,
+}
+
+/// `Content-Length`.
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    /// One number.
+    Number,
+    /// Several lines, or something else.
+    Doubtful,
+}
+
+impl Found {
+    fn of(headers: &HeaderMap, hidden: &[HeaderName]) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            // Length first: that is one jump, and leaves a comparison.
+            match (name.as_str().len(), name.as_str()) {
+                (4, "date") => found.date = true,
+                (6, "server") => found.server = true,
+                (10, "connection") => {
+                    found.connection = true;
+                    found.named |= hop::names_others(value);
+                }
+                (12, "content-type") if hidden.is_empty() => {}
+                (14, "content-length") => {
+                    let is_number = found.length.is_none() && is_number(value);
+                    found.length = Some(if is_number { Length::Number } else { Length::Doubtful });
+                    found.others |= is_unwanted(name, hidden);
+                }
+                (17, "transfer-encoding") => (found.coding, found.others) = (true, true),
+                _ => found.others |= is_unwanted(name, hidden),
+            }
+        }
+        found
+    }
+}
+
+/// Whether a field is dropped, whoever sends it.
+fn is_unwanted(name: &HeaderName, hidden: &[HeaderName]) -> bool {
+    match name.as_str() {
+        // Looked at one by one.
+        "date" | "server" => false,
+        // Instructions to nginx, of which it never lets any pass.
+        "x-pad" => true,
+        other => {
+            other.strip_prefix("x-accel-").is_some_and(is_instruction)
+                || hop::is_hop_by_hop(other)
+                || hidden.contains(name)
+        }
+    }
+}
+
+fn is_instruction(of_accel: &str) -> bool {
+    matches!(of_accel, "redirect" | "buffering" | "charset" | "expires" | "limit-rate")
+}
+
 /// Changes what an upstream says of its own names and paths.
 fn rewrite(headers: &mut HeaderMap, change: &ResponseRewrite) {
     let ResponseRewrite { cookie_domain, cookie_path, location } = change;
@@ -77,13 +151,16 @@ fn rewrite(headers: &mut HeaderMap, change: &ResponseRewrite) {
 fn collapse_lengths(headers: &mut HeaderMap) {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next().cloned() else { return };
-    let is_number = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit);
     let agreed = lengths.all(|length| *length == first);
-    if is_number && agreed {
+    if is_number(&first) && agreed {
         headers.insert(header::CONTENT_LENGTH, first);
     } else {
         headers.remove(header::CONTENT_LENGTH);
     }
+}
+
+fn is_number(length: &HeaderValue) -> bool {
+    !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit)
 }
 
 /// `Server`, where `server-tokens` is on: what users of ingress-nginx look for comes first (RFC 9110 section 10.2.4).

@@ -14,6 +14,7 @@ use super::exchange::Exchange;
 use super::extended_connect::ExtendedConnect;
 use super::head::RequestHead;
 use super::hop;
+use super::names::Meaning;
 use crate::server::Stage;
 use crate::stream::{Framed, GOING_AWAY, Timed, relay};
 use crate::upstream::{Connection, Upgraded};
@@ -50,14 +51,15 @@ impl Handshake {
 /// Whether a request is a WebSocket handshake. Any other upgrade is not passed on: what a backend and we would agree on after
 /// it, nobody here has read (`h2c` above all).
 pub(super) fn is_handshake(head: &RequestHead<'_>, has_body: bool) -> bool {
-    let is_version_13 = head.headers.get(&SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
-    head.version == Version::HTTP_11
+    let is_version_13 = || head.headers.get(&SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    head.has(Meaning::Upgrade)
+        && head.version == Version::HTTP_11
         && head.method == Method::GET
         && !has_body
         && is_websocket(head.headers)
         && hop::connection_has(head.headers, "upgrade")
         && head.headers.contains_key(&SEC_WEBSOCKET_KEY)
-        && is_version_13
+        && is_version_13()
 }
 
 /// Whether `Upgrade` names WebSocket and nothing else.

@@ -18,6 +18,9 @@ mod stall;
 mod tls;
 mod worker;
 
+#[cfg(test)]
+mod allocations;
+
 pub use config::{BufferConfig, ClientTimeouts, ServerConfig};
 pub use listener::BindError;
 pub use running::{BoundServer, RunningServer, bind};

@@ -13,7 +13,7 @@ mod swap;
 mod virtual_host;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -31,7 +31,7 @@ pub(super) fn rsa_certificate(names: &[&str]) -> Arc<Certificate> {
 }
 
 /// A snapshot of these hosts (`""` for none) in plain mode, with a default certificate only.
-pub(super) fn snapshot(hosts: &[(&str, &[&str])]) -> Snapshot {
+pub(crate) fn snapshot(hosts: &[(&str, &[&str])]) -> Snapshot {
     let hosts = hosts.iter().map(|(name, paths)| virtual_host(name, PathMode::Plain, paths));
     Snapshot {
         hosts: hosts.map(|host| (host.host.clone(), Arc::new(host))).collect(),
@@ -90,6 +90,6 @@ pub(super) fn route(host: &str, path: &str) -> Route {
     }
 }
 
-pub(super) fn cluster(service: &str) -> ClusterId {
+pub(crate) fn cluster(service: &str) -> ClusterId {
     ClusterId { namespace: "shop".into(), service: service.into(), port: "80".into() }
 }

@@ -1,10 +1,10 @@
 //! Which endpoint a request is sent to.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
+use hashbrown::HashMap;
 use portcullis_model::Endpoint;
 
 use super::endpoints::EndpointSet;

@@ -1,10 +1,10 @@
 //! Idle HTTP/1 connections of one worker, by endpoint and transport, most recently used first.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use portcullis_model::UpstreamKeepalive;
 use tokio::time::Instant;
 

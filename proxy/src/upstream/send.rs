@@ -8,11 +8,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Uri, Version, header};
 use hyper::body::Incoming;
 use portcullis_model::policy::{FailedTry, Retry, RetryCondition, Timeouts};
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::connection::{Connection, SendError, Transport};
 use super::pool::Wanted;
 use super::response_head;
+use super::sent_fields::SentFields;
 use super::{Choice, Upstream};
 use crate::body::{BodySource, RequestBody};
 use crate::error::{ProxyError, Side};
@@ -28,8 +30,10 @@ pub(crate) struct Delivery {
     pub(crate) method: Method,
     /// Target in origin form.
     pub(crate) target: PathAndQuery,
-    /// All fields, `Host` and framing included.
+    /// All fields, `Host` and framing included. Given away with the first try.
     pub(crate) headers: HeaderMap,
+    /// What was given away.
+    pub(crate) sent: Option<SentFields>,
     /// Time limits of each try.
     pub(crate) timeouts: Timeouts,
     /// When it is tried again.
@@ -59,6 +63,9 @@ pub(crate) struct Attempt {
     pub(crate) octets: u64,
 }
 
+/// The tries of a request: usually one.
+pub(crate) type Attempts = SmallVec<[Attempt; 1]>;
+
 /// A response whose head is there.
 pub(crate) struct Sent {
     /// The response.
@@ -77,8 +84,8 @@ pub(crate) struct Sent {
 pub(crate) async fn send(
     worker: &Worker,
     (upstream, choice): (&Upstream, &Choice),
-    delivery: &Delivery,
-    log: &mut Vec<Attempt>,
+    delivery: &mut Delivery,
+    log: &mut Attempts,
 ) -> Result<Sent, ProxyError> {
     let mut tries = 0;
     let mut again: Option<SocketAddr> = None;
@@ -186,7 +193,17 @@ impl Delivery {
             && (is_idempotent(&self.method) || conditions.contains(RetryCondition::NonIdempotent))
     }
 
-    fn request(&self) -> Request<RequestBody> {
+    /// The fields for one try.
+    fn fields(&mut self) -> HeaderMap {
+        if let Some(sent) = &self.sent {
+            return sent.again();
+        }
+        self.sent = Some(SentFields::of(&self.headers));
+        std::mem::take(&mut self.headers)
+    }
+
+    /// The request for one try.
+    fn request(&mut self) -> Request<RequestBody> {
         let body = self.body.as_ref().map_or(RequestBody::Empty, BodySource::attempt);
         let mut request = Request::new(body);
         if self.http10 {
@@ -194,7 +211,7 @@ impl Delivery {
         }
         request.method_mut().clone_from(&self.method);
         *request.uri_mut() = Uri::from(self.target.clone());
-        request.headers_mut().clone_from(&self.headers);
+        *request.headers_mut() = self.fields();
         request
     }
 }
@@ -228,10 +245,10 @@ fn pooled(worker: &Worker, delivery: &Delivery, address: SocketAddr) -> Option<B
 
 async fn attempt(
     worker: &Worker,
-    delivery: &Delivery,
+    delivery: &mut Delivery,
     address: SocketAddr,
     pooled: Option<Box<Connection>>,
-    log: &mut Vec<Attempt>,
+    log: &mut Attempts,
 ) -> Result<Sent, Failure> {
     let began = Instant::now();
     let connected = pooled.is_some().then_some(Duration::ZERO);
