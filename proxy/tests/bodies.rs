@@ -10,7 +10,7 @@
 mod support;
 
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -402,6 +402,40 @@ fn responses_that_may_not_go_to_disk_wait_for_the_client() {
     }
 }
 
+/// Sends `LARGE` octets in chunks of this size to each request.
+fn chunky(size: usize) -> Origin {
+    Origin::serving(move |stream, connection, seen| {
+        let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+        let body = pattern(LARGE);
+        let chunks: Vec<_> = body
+            .chunks(size)
+            .map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())
+            .collect();
+        let message =
+            [&b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"[..], &chunks.concat(), b"0\r\n\r\n"].concat();
+        while read_request(&mut reader, connection, &seen).is_some() {
+            stream.write_all(&message).ok();
+        }
+    })
+}
+
+#[test]
+fn responses_that_fill_memory_and_disk_go_on_when_the_client_does() {
+    for (what, chunk, memory) in [("many small pieces", 512, 1 << 20), ("no memory", 32 << 10, 0)] {
+        let (origin, directory) = (chunky(chunk), tempfile::tempdir().unwrap());
+        let mut policy = RoutePolicy::default();
+        (policy.body.buffer_response, policy.body.response_disk) = (true, 2 << 20);
+        let mut plan = Plan::with_policy(&[origin.address], policy);
+        plan.config.buffers = BufferConfig { memory, ..BufferConfig::new(directory.path().to_owned()) };
+        let site = plan.start();
+        let mut slow = Client::connect(site.http);
+        slow.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        std::thread::sleep(5 * SHORT);
+        let response = slow.response().unwrap_or_else(|| panic!("{what}"));
+        assert!(response.complete && response.body == pattern(LARGE), "{what}");
+    }
+}
+
 #[test]
 fn the_upstream_may_ask_for_buffering() {
     let (finished, directory) = (Arc::new(AtomicUsize::new(0)), tempfile::tempdir().unwrap());
@@ -450,6 +484,27 @@ fn a_client_that_vanishes_ends_a_buffered_response() {
     socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     eventually(|| origin.seen().iter().any(|seen| seen.line == "gone"));
+}
+
+#[test]
+fn what_is_left_of_a_body_after_its_answer_is_no_part_of_the_next_head() {
+    let origin = Origin::serving(|stream, connection, seen| {
+        let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+        while !reader.fill_buf().unwrap().is_empty() {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+            if read_request(&mut reader, connection, &seen).is_none() {
+                return;
+            }
+        }
+    });
+    let site = Plan::with_policy(&[origin.address], streaming()).start();
+    let mut client = Client::connect(site.http);
+    client.send([head("PUT", "Content-Length: 60").as_bytes(), b"0123456789"].concat());
+    assert_eq!(client.response().unwrap().status, 200);
+    client.send(format!("{:-<50}", "\nContent-Length: 1\nTransfer-Encoding: x\n"));
+    eventually(|| origin.seen().iter().any(|seen| seen.complete));
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(origin.seen().len(), 2);
 }
 
 #[test]

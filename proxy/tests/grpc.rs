@@ -10,7 +10,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,8 +18,8 @@ use h2::Reason;
 use portcullis_model::{Protocol, RoutePolicy};
 use support::client::Client;
 use support::http2::{After, Answer, Call, Http2Client, Http2Origin, fields};
-use support::origin::{Origin, refused};
-use support::{Plan, eventually, runtime};
+use support::origin::{Origin, read_request, refused};
+use support::{Plan, eventually, runtime, streaming};
 
 fn grpc() -> RoutePolicy {
     let mut policy = RoutePolicy::default();
@@ -241,6 +241,68 @@ fn a_request_that_is_cut_short_is_never_complete() {
     let mut malformed = begin();
     malformed.send("XX\r\n");
     eventually(|| origin.resets() == [Reason::CANCEL; 2]);
+}
+
+#[test]
+fn a_response_that_is_reset_before_its_end_is_never_complete() {
+    for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+        let origin = Http2Origin::serving(move |mut call: Call| async move {
+            let mut stream = call.begin();
+            stream.send_data(Bytes::from_static(b"half"), false).unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.send_reset(reason);
+        });
+        let site = plan(&[&origin]).start();
+        run(async {
+            let mut client = Http2Client::connect(site.http).await;
+            let answer = client.call("/a.A/M", "hello").await;
+            assert!(answer.status == 200 && answer.body.is_err(), "{reason:?} {answer:?}");
+        });
+        let response = Client::connect(site.http).get("/a.A/M");
+        assert!(response.status == 200 && !response.complete, "{reason:?}");
+    }
+}
+
+#[test]
+fn a_response_that_is_complete_before_its_request_stays_so() {
+    // RFC 9113 section 8.1: the upstream then asks the client to stop, without an error.
+    let origin = Http2Origin::serving(async |mut call: Call| {
+        call.begin().send_data(Bytes::from_static(b"enough"), true).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        call.respond.send_reset(Reason::NO_ERROR);
+    });
+    let site = plan(&[&origin]).start();
+    run(async {
+        let mut client = Http2Client::connect(site.http).await;
+        let (response, _stream) = client.begin("/a.A/M").await;
+        let answer = Answer::of(response.await.unwrap()).await;
+        assert_eq!((answer.status, answer.body.unwrap().0.as_str()), (200, "enough"));
+    });
+}
+
+#[test]
+fn a_request_that_is_reset_before_its_end_is_never_complete() {
+    for reason in [Reason::NO_ERROR, Reason::CANCEL] {
+        // Answers at once, so that nothing but the body is left of the request.
+        let origin = Origin::serving(|stream, connection, seen| {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            reader.fill_buf().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+            read_request(&mut reader, connection, &seen);
+        });
+        let site = Plan::with_policy(&[origin.address], streaming()).start();
+        run(async {
+            let mut client = Http2Client::connect(site.http).await;
+            let (response, mut stream) = client.begin("/").await;
+            stream.send_data(Bytes::from_static(b"half"), false).unwrap();
+            assert_eq!(Answer::of(response.await.unwrap()).await.status, 200);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stream.send_reset(reason);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
+        eventually(|| !origin.seen().is_empty());
+        assert!(!origin.seen()[0].complete, "{reason:?}");
+    }
 }
 
 #[test]

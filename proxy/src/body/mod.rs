@@ -28,6 +28,9 @@ pub(crate) enum BodyError {
     /// The client sent less than it promised, or something else.
     #[error("the request body failed")]
     Request(#[source] hyper::Error),
+    /// The client reset the stream before its end.
+    #[error("the request body was reset")]
+    Reset,
     /// The client sent more than it may.
     #[error("the request body is too large")]
     TooLarge,

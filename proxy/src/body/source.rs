@@ -31,6 +31,8 @@ pub(crate) struct BodySource {
     waiting: Cell<bool>,
     fault: Cell<Option<Fault>>,
     keeps_trailers: bool,
+    /// Whether it is that of a stream of HTTP/2.
+    is_stream: bool,
 }
 
 #[derive(Debug)]
@@ -81,12 +83,20 @@ impl BodySource {
             waiting: Cell::new(false),
             fault: Cell::new(None),
             keeps_trailers: false,
+            is_stream: false,
         }
     }
 
     /// Also keeps its trailers. Otherwise they are dropped (RFC 9110 section 6.5.1 leaves it to the recipient).
-    pub(crate) fn with_trailers(self, keep: bool) -> Self {
-        Self { keeps_trailers: keep, ..self }
+    pub(crate) fn with_trailers(mut self, keep: bool) -> Self {
+        self.keeps_trailers = keep;
+        self
+    }
+
+    /// Where it is that of a stream of HTTP/2, which can be reset before its end.
+    pub(crate) fn of_stream(mut self, is_stream: bool) -> Self {
+        self.is_stream = is_stream;
+        self
     }
 
     /// The body for the next try, which takes over from the one before.
@@ -150,6 +160,11 @@ impl BodySource {
             let polled = Pin::new(&mut state.incoming).poll_frame(cx);
             self.waiting.set(polled.is_pending());
             let frame = match ready!(polled) {
+                // hyper takes a stream that is reset with `NO_ERROR` for one that has ended.
+                None if self.is_stream && !state.incoming.is_end_stream() => {
+                    self.set_fault(Fault::Malformed);
+                    return Poll::Ready(Some(Err(BodyError::Reset)));
+                }
                 None => {
                     self.ended.set(true);
                     return Poll::Ready(None);
@@ -177,5 +192,12 @@ impl BodySource {
             }
             return Poll::Ready(Some(Ok(piece)));
         }
+    }
+}
+
+/// Nobody takes more of it: what comes next is no body.
+impl Drop for BodySource {
+    fn drop(&mut self) {
+        self.meter.set_in_rest(false);
     }
 }

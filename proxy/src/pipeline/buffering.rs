@@ -42,7 +42,8 @@ impl Bodies {
 pub(super) fn source(incoming: Incoming, trailers: bool, exchange: &Exchange) -> Rc<BodySource> {
     let connection = exchange.connection();
     let (meter, storage) = (Rc::clone(connection.meter()), connection.worker().storage());
-    Rc::new(BodySource::new(incoming, meter, exchange.bodies.policy.largest, storage).with_trailers(trailers))
+    let source = BodySource::new(incoming, meter, exchange.bodies.policy.largest, storage);
+    Rc::new(source.with_trailers(trailers).of_stream(connection.is_http2()))
 }
 
 /// Receives the whole request body, where that is wanted before an upstream is asked.

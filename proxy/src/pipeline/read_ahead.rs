@@ -58,6 +58,8 @@ enum Piece {
 
 /// Pieces that may wait in memory, however small they are.
 const PIECES: usize = 1024;
+/// Most that pieces on disk are put together to. They are many: a place in the queue is as large as a small piece.
+const TOGETHER: usize = 64 * 1024;
 
 impl ReadAhead {
     /// Receives a response from now on. `upstream` has its connection back as soon as all of it is here.
@@ -155,8 +157,9 @@ impl Queue {
             if *counted {
                 self.memory.give_back(length);
             }
-            wake(&mut self.upstream);
         }
+        // That there are fewer pieces, or none, is room as well.
+        wake(&mut self.upstream);
         Some(piece)
     }
 
@@ -170,6 +173,18 @@ impl Queue {
             self.push(Piece::Memory(piece.clone(), counted));
         }
         counted || is_only
+    }
+
+    /// Notes what was written to disk. Small pieces that follow each other there are read back together.
+    fn push_written(&mut self, spool: Rc<Spool>, at: u64, length: usize) {
+        match self.pieces.back_mut() {
+            Some(Piece::Disk(_, begin, before))
+                if *begin + *before as u64 == at && before.saturating_add(length) <= TOGETHER =>
+            {
+                *before += length;
+            }
+            _ => self.push(Piece::Disk(spool, at, length)),
+        }
     }
 
     fn push(&mut self, piece: Piece) {
@@ -287,7 +302,7 @@ impl Receiver {
             self.disk = 0;
             return false;
         }
-        self.queue.borrow_mut().push(Piece::Disk(spool, used, piece.len()));
+        self.queue.borrow_mut().push_written(spool, used, piece.len());
         true
     }
 }

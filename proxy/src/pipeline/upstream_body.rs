@@ -55,6 +55,8 @@ impl UpstreamBody {
             match &polled {
                 Poll::Pending if stream.is_silent_too_long(cx) => return Poll::Ready(Some(Err(()))),
                 Poll::Pending => {}
+                // hyper takes a stream that is reset with `NO_ERROR` for one that has ended (RFC 9113 section 8.1).
+                Poll::Ready(None) if !self.incoming.is_end_stream() => return Poll::Ready(Some(Err(()))),
                 Poll::Ready(_) => stream.went_on(),
             }
         }

@@ -263,6 +263,7 @@ impl ClientConnection {
             return Instant::now();
         }
         self.contradicts.set(self.meter.take_head_lines().contradict());
+        self.meter.set_in_rest(false);
         self.meter.speak();
         self.meter.set_head_patience(settings.header_timeout);
         self.meter.set_patience(if has_body { Patience::Gap(settings.body_timeout) } else { Patience::Unlimited });
@@ -280,6 +281,7 @@ impl ClientConnection {
         self.idle_since.set(now);
         if unread {
             self.unread.set(true);
+            self.meter.set_in_rest(true);
         }
         if !self.draining.get() {
             self.await_request(now);

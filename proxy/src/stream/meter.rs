@@ -25,6 +25,8 @@ pub(crate) struct Meter {
     received: Cell<u64>,
     sent: Cell<u64>,
     head_lines: Cell<HeadLines>,
+    /// Whether what comes is left of a body whose request is answered already.
+    in_rest: Cell<bool>,
 }
 
 /// How long reading may wait.
@@ -103,6 +105,7 @@ impl Meter {
             received: Cell::new(0),
             sent: Cell::new(0),
             head_lines: Cell::default(),
+            in_rest: Cell::new(false),
         }
     }
 
@@ -214,11 +217,16 @@ impl Meter {
 
     /// Looks at octets that were read, as far as they may be those of a request head.
     pub(crate) fn look_at_head(&self, octets: &[u8]) {
-        if matches!(self.patience.get(), Patience::Head(_)) {
+        if matches!(self.patience.get(), Patience::Head(_)) && !self.in_rest.get() {
             let mut lines = self.head_lines.get();
             lines.pass(octets);
             self.head_lines.set(lines);
         }
+    }
+
+    /// Whether what comes is left of a body whose request is answered already, and no request head.
+    pub(crate) fn set_in_rest(&self, in_rest: bool) {
+        self.in_rest.set(in_rest);
     }
 
     /// Octets in both directions so far.

@@ -23,13 +23,14 @@ const SECRET: Key<String> = Key {
     parse: |text| Ok(text.to_owned()),
     spec: Spec {
         key: "proxy-ssl-secret",
-        value: "`namespace/name` of a Secret in the namespace of the Ingress",
+        value: "`namespace/name` of a Secret",
         risk: Risk::Medium,
         on_error: OnError::Reject,
         protects: true,
         chars: Chars::Of(Charset::BASIC),
         doc: "The certificate shown to the upstream (`tls.crt`, `tls.key`), and the authorities its own is checked by (`ca.crt`). \
-              Where the Secret cannot be used, every path of the Ingress answers 503.",
+              The Secret must be in the namespace of the Ingress unless `allow-cross-namespace-resources` is set. Where it \
+              cannot be used, every path of the Ingress answers 503.",
         ..Spec::BASE
     },
 };
@@ -147,7 +148,8 @@ fn parse(read: &mut Reader<'_>, draft: &mut Draft) {
     }
 }
 
-/// A Secret of the Ingress' own namespace; anything else closes the Ingress.
+/// A Secret of the Ingress' own namespace, or of any where `allow-cross-namespace-resources` says so; anything else closes the
+/// Ingress.
 fn secret(read: &mut Reader<'_>, reference: &str) -> Option<ObjectKey> {
     let help = "write namespace/name, with the namespace of the Ingress";
     let Some(key) = ObjectKey::parse(reference) else {
@@ -155,7 +157,7 @@ fn secret(read: &mut Reader<'_>, reference: &str) -> Option<ObjectKey> {
         read.deny(&SECRET.spec, "invalid-annotation", &reason, help);
         return None;
     };
-    if key.namespace != read.ingress().namespace {
+    if key.namespace != read.ingress().namespace && !read.config.allow_cross_namespace {
         let reason = format!("the Secret {} is of another namespace", quoted(reference));
         read.deny(&SECRET.spec, "other-namespace", &reason, help);
         return None;
@@ -189,8 +191,9 @@ fn versions(text: &str) -> Result<TlsVersions, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Outcome, read};
+    use super::super::testing::{Outcome, read, read_with};
     use super::*;
+    use crate::Config;
 
     fn rules(annotations: &[(&str, &str)]) -> UpstreamTlsRules {
         let all: Vec<_> = annotations.iter().copied().chain([("proxy-ssl-secret", "demo/ca")]).collect();
@@ -211,6 +214,16 @@ mod tests {
             assert_eq!((got.codes(), got.outcome()), (codes.to_vec(), outcome), "{value}");
             assert_eq!(got.draft.upstream_tls.is_some(), codes.is_empty(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_secret_of_another_namespace_may_be_allowed() {
+        let config = Config { allow_cross_namespace: true, ..Config::default() };
+        let got = read_with(&[("proxy-ssl-secret", "other/ca")], &config);
+        assert_eq!((got.codes(), got.outcome()), (vec![], Outcome::Served));
+        assert_eq!(got.draft.upstream_tls.unwrap().secret, ObjectKey::new("other", "ca"));
+        let got = read_with(&[("proxy-ssl-secret", "ca")], &config);
+        assert_eq!(got.outcome(), Outcome::Closed("proxy-ssl-secret"), "a namespace is always named");
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Upstreams and annotations
     flag("service-upstream", "false", "Default of the annotation.", |w, on| w.service_upstream = on),
-    flag("allow-cross-namespace-resources", "false", "Lets `custom-headers` name ConfigMaps of other namespaces.", |w, on| w.allow_cross_namespace = on),
+    flag("allow-cross-namespace-resources", "false", "Lets `custom-headers` and `proxy-ssl-secret` name objects of other namespaces.", |w, on| w.allow_cross_namespace = on),
     entry("load-balance", "`round_robin` or `ewma`", "round_robin", "Default of the annotation.", load_balance),
     entry("proxy-connect-timeout", timeouts::SECONDS, "5", "Default of the annotation.", |w, text| { w.timeouts.connect = timeouts::connect(integer(text)?)?; Ok(()) }),
     entry("proxy-send-timeout", timeouts::SECONDS, "60", "Default of the annotation.", |w, text| { w.timeouts.send = timeouts::at_least_one_second(integer(text)?)?; Ok(()) }),

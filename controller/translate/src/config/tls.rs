@@ -1,6 +1,7 @@
 //! Keys of the ConfigMap about TLS with clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -92,8 +93,11 @@ fn are(names: &[&str]) -> String {
     format!("{} {verb}", bounded(&names.join(", ")))
 }
 
+/// The longest time for which a session may be resumed (RFC 8446 section 4.6.1).
+const LONGEST_SESSION: Duration = Duration::from_secs(7 * 24 * 3600);
+
 fn session_timeout(written: &mut Written, text: &str) -> Result<(), Problem> {
-    tls(written).session_timeout = time::parse(text)?;
+    tls(written).session_timeout = time::parse(text)?.min(LONGEST_SESSION);
     Ok(())
 }
 
@@ -113,7 +117,6 @@ fn ticket_key(written: &mut Written, text: &str) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use portcullis_model::{SessionTickets, Settings};
 
@@ -167,6 +170,8 @@ mod tests {
         let (settings, findings) = read(&[("ssl-session-cache", "false"), ("ssl-session-timeout", "1h 30m")]);
         assert_eq!((settings.tls.session_cache, settings.tls.session_timeout), (false, Duration::from_secs(5400)));
         assert!(findings.is_empty());
+        let (settings, _) = read(&[("ssl-session-timeout", "30d")]);
+        assert_eq!(settings.tls.session_timeout, Duration::from_secs(7 * 24 * 3600), "by the cache, too");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod classes;
 mod clusters;
 mod headers;
 mod hosts;
+mod named_objects;
 mod properties;
 mod upstream_tls;
 
