@@ -139,6 +139,7 @@ impl Connector {
         }
     }
 }
+
 /// A host that does not answer to its address was waited for by the system: that is a matter of time, too.
 fn not_connected(error: io::Error) -> ProxyError {
     match error.kind() {
