@@ -2,6 +2,7 @@
 
 mod config;
 mod histogram;
+mod recent;
 mod requests;
 
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use portcullis_model::Reason;
 
 pub use config::RequestMetrics;
 pub use histogram::Distribution;
-pub(crate) use requests::{Finished, RequestCounts, UpstreamTimes, method_label, sum};
+pub(crate) use recent::SeriesKey;
+pub(crate) use requests::{Finished, Measured, RequestCounts, UpstreamTimes, method_label, sum};
 pub use requests::{RequestLabels, RequestTotals};
 
 /// What all workers counted since they started.

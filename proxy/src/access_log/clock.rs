@@ -5,6 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use tokio::time::Instant;
+
+use super::digits::put_seconds;
+use super::literal::Literal;
+use super::room::Room;
 
 /// The local time, in the forms that nginx has variables for. One per worker.
 #[derive(Debug)]
@@ -14,15 +19,17 @@ pub(crate) struct WallClock {
 }
 
 /// A second as text.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Written {
     second: u64,
-    local: String,
-    iso8601: String,
+    /// Until when it is that second, unless the clock is set.
+    until: Option<Instant>,
+    local: Literal<32>,
+    iso8601: Literal<32>,
 }
 
 /// A form of the time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TimeForm {
     /// `$time_local`: `02/Jan/2026:15:04:05 +0000`.
     Local,
@@ -42,21 +49,48 @@ impl WallClock {
         Self { zone, written: RefCell::default() }
     }
 
-    /// Appends the time now.
-    pub(crate) fn push_now(&self, form: TimeForm, line: &mut Vec<u8>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.push(now, form, line);
+    /// Writes the time now.
+    pub(crate) fn put_now<R: Room>(&self, form: TimeForm, room: R) -> Option<R> {
+        self.put(since_1970(), form, room)
     }
 
-    fn push(&self, now: Duration, form: TimeForm, line: &mut Vec<u8>) {
-        let mut written = self.written.borrow_mut();
-        if written.second != now.as_secs() || written.local.is_empty() {
-            *written = self.write(now.as_secs());
-        }
+    /// Writes the time at `now`, which is the present. A clock that is set shows a second later at most.
+    pub(crate) fn put_at<R: Room>(&self, now: Instant, form: TimeForm, room: R) -> Option<R> {
         match form {
-            TimeForm::Local => line.extend_from_slice(written.local.as_bytes()),
-            TimeForm::Iso8601 => line.extend_from_slice(written.iso8601.as_bytes()),
-            TimeForm::Milliseconds => push_seconds(now, line),
+            TimeForm::Local | TimeForm::Iso8601 => self.put_known(now, since_1970, form, room),
+            TimeForm::Milliseconds => self.put_now(form, room),
+        }
+    }
+
+    /// Asks for the `time` once a second, not once a line.
+    #[inline]
+    fn put_known<R: Room>(&self, now: Instant, time: impl FnOnce() -> Duration, form: TimeForm, room: R) -> Option<R> {
+        let mut written = self.written.borrow_mut();
+        if written.until.is_none_or(|until| now >= until) {
+            self.note(now, time(), &mut written);
+        }
+        written.put(form, room)
+    }
+
+    #[cold]
+    fn note(&self, now: Instant, time: Duration, written: &mut Written) {
+        self.update(written, time.as_secs());
+        let past = Duration::from_nanos(time.subsec_nanos().into());
+        written.until = Some(now + Duration::from_secs(1).saturating_sub(past));
+    }
+
+    fn put<R: Room>(&self, time: Duration, form: TimeForm, room: R) -> Option<R> {
+        if form == TimeForm::Milliseconds {
+            return put_seconds(time, room);
+        }
+        let mut written = self.written.borrow_mut();
+        self.update(&mut written, time.as_secs());
+        written.put(form, room)
+    }
+
+    fn update(&self, written: &mut Written, second: u64) {
+        if written.second != second || written.local.is_empty() {
+            *written = self.write(second);
         }
     }
 
@@ -65,17 +99,25 @@ impl WallClock {
         let time = timestamp.unwrap_or_default().to_zoned(self.zone.clone());
         Written {
             second,
-            local: time.strftime("%d/%b/%Y:%H:%M:%S %z").to_string(),
-            iso8601: time.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            until: None,
+            local: Literal::new(time.strftime("%d/%b/%Y:%H:%M:%S %z").to_string().as_bytes()),
+            iso8601: Literal::new(time.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string().as_bytes()),
         }
     }
 }
 
-/// Appends seconds with three decimals, as nginx writes durations: cut off, not rounded.
-pub(crate) fn push_seconds(duration: Duration, line: &mut Vec<u8>) {
-    use std::io::Write;
-    // Writing into memory cannot fail.
-    write!(line, "{}.{:03}", duration.as_secs(), duration.subsec_millis()).ok();
+impl Written {
+    fn put<R: Room>(&self, form: TimeForm, room: R) -> Option<R> {
+        match form {
+            TimeForm::Local => self.local.put(room),
+            TimeForm::Iso8601 => self.iso8601.put(room),
+            TimeForm::Milliseconds => Some(room),
+        }
+    }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -94,9 +136,34 @@ mod tests {
             (east, TimeForm::Iso8601, "2026-01-02T17:04:05+02:00"),
         ] {
             let mut line = Vec::new();
-            WallClock::in_zone(zone).push(now, form, &mut line);
+            WallClock::in_zone(zone).put(now, form, &mut line).unwrap();
             assert_eq!(String::from_utf8(line).unwrap(), want, "{form:?}");
         }
+    }
+
+    #[test]
+    fn the_time_is_asked_for_when_a_second_is_over() {
+        let clock = WallClock::in_zone(TimeZone::UTC);
+        let start = Instant::now();
+        let asked = std::cell::Cell::new(0);
+        for (millis, second, asks) in [(0, 5, 1), (299, 5, 1), (300, 6, 2), (1299, 6, 2), (1300, 7, 3), (9300, 15, 4)] {
+            let since_start = Duration::from_millis(millis);
+            let time = || {
+                asked.set(asked.get() + 1);
+                Duration::from_millis(5700) + since_start
+            };
+            let mut line = Vec::new();
+            clock.put_known(start + since_start, time, TimeForm::Iso8601, &mut line).unwrap();
+            let want = format!("1970-01-01T00:00:{:02}+00:00", (5700 + millis) / 1000);
+            assert_eq!(String::from_utf8(line).unwrap(), want);
+            assert_eq!(((5700 + millis) / 1000, asked.get()), (second, asks), "{millis}");
+        }
+        let (mut at, mut now) = (Vec::new(), Vec::new());
+        for form in [TimeForm::Local, TimeForm::Iso8601, TimeForm::Milliseconds] {
+            clock.put_at(Instant::now() + Duration::from_secs(60), form, &mut at).unwrap();
+            clock.put_now(form, &mut now).unwrap();
+        }
+        assert_eq!(at.len(), now.len());
     }
 
     #[test]
@@ -104,7 +171,7 @@ mod tests {
         let clock = WallClock::in_zone(TimeZone::UTC);
         let mut line = Vec::new();
         for second in [1, 1, 2] {
-            clock.push(Duration::from_secs(second), TimeForm::Iso8601, &mut line);
+            clock.put(Duration::from_secs(second), TimeForm::Iso8601, &mut line).unwrap();
         }
         assert_eq!(line, b"1970-01-01T00:00:01+00:001970-01-01T00:00:01+00:001970-01-01T00:00:02+00:00");
     }

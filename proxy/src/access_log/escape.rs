@@ -2,57 +2,124 @@
 
 use portcullis_model::LogEscape;
 
-/// Appends `value`.
-pub(super) fn push(escape: LogEscape, value: &[u8], line: &mut Vec<u8>) {
-    match escape {
-        LogEscape::Default => push_default(value, line),
-        LogEscape::Json => push_json(value, line),
-    }
+use super::room::Room;
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Style {
+    /// As they are; nothing for none. For texts that are not of the log.
+    Verbatim,
+    /// `"`, `\` and everything outside printable ASCII as `\xHH`; `-` for none (nginx: `log_format escape=default`).
+    Default,
+    /// As the inside of JSON strings (RFC 8259 section 7); nothing for none. Octets that are not UTF-8 are written as the
+    /// code point of that number.
+    Json,
 }
 
-/// What stands for a variable without a value.
-pub(super) fn unset(escape: LogEscape) -> &'static [u8] {
-    match escape {
-        LogEscape::Default => b"-",
-        LogEscape::Json => b"",
-    }
-}
-
-/// `"`, `\` and everything outside printable ASCII as `\xHH` (nginx: `log_format escape=default`).
-fn push_default(value: &[u8], line: &mut Vec<u8>) {
-    let is_plain = |octet: &u8| matches!(octet, 0x20..0x7f) && !matches!(octet, b'"' | b'\\');
-    if value.iter().all(is_plain) {
-        return line.extend_from_slice(value);
-    }
-    for &octet in value {
-        match octet {
-            b'"' | b'\\' | ..0x20 | 0x7f.. => line.extend([b'\\', b'x', hex(octet >> 4), hex(octet)]),
-            _ => line.push(octet),
+impl From<LogEscape> for Style {
+    fn from(escape: LogEscape) -> Self {
+        match escape {
+            LogEscape::Default => Self::Default,
+            LogEscape::Json => Self::Json,
         }
     }
 }
 
-/// The inside of a JSON string (RFC 8259 section 7). Octets that are not UTF-8 are written as the code point of that number.
-fn push_json(value: &[u8], line: &mut Vec<u8>) {
+impl Style {
+    /// Writes what stands for a variable without a value.
+    #[inline]
+    pub(crate) fn put_unset<R: Room>(self, room: R) -> Option<R> {
+        room.put_first(b"-", usize::from(self == Self::Default))
+    }
+
+    /// Writes a value, or what stands for none.
+    #[inline]
+    pub(crate) fn put_some<R: Room>(self, value: Option<&[u8]>, room: R) -> Option<R> {
+        match value {
+            Some(value) => room.put_value(value, self),
+            None => self.put_unset(room),
+        }
+    }
+
+    /// Writes a value octet by octet.
+    #[cold]
+    pub(super) fn put_escaped<R: Room>(self, value: &[u8], room: R) -> Option<R> {
+        match self {
+            Self::Verbatim => room.put(value),
+            Self::Default => put_default(value, room),
+            Self::Json => put_json(value, room),
+        }
+    }
+}
+
+/// Whether a value is certainly the same in all styles. The room begins with it; what follows is overwritten. None where
+/// there is too little of that.
+#[inline]
+pub(super) fn is_plain(room: &mut [u8], length: usize) -> Option<bool> {
+    match length {
+        0 => Some(true),
+        1 => Some(!is_odd(*room.first()?)),
+        _ => are_blocks_plain(room, length),
+    }
+}
+
+fn are_blocks_plain(room: &mut [u8], length: usize) -> Option<bool> {
+    // With plain octets after it, the value has no end that is to be looked at in another way.
+    *room.get_mut(length..)?.first_chunk_mut()? = [b' '; BLOCK];
+    let (blocks, _) = room.get(..length + BLOCK - 1)?.as_chunks();
+    Some(blocks.iter().all(is_plain_block))
+}
+
+/// As many octets as one vector register holds on every machine.
+const BLOCK: usize = 16;
+
+/// Without branches inside, so that the compiler makes a few vector instructions of it.
+fn is_plain_block(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(0, |any, octet| any | u8::from(is_odd(*octet))) == 0
+}
+
+/// Whether one style does not leave an octet as it is: `"`, `\` and everything outside printable ASCII.
+fn is_odd(octet: u8) -> bool {
+    let below_delete = 0x5f_u8.saturating_sub(octet.wrapping_sub(0x20));
+    // One comparison instead of three.
+    below_delete.min(octet ^ b'"').min(octet ^ b'\\') == 0
+}
+
+fn put_default<R: Room>(value: &[u8], room: R) -> Option<R> {
+    let mut room = room;
+    for &octet in value {
+        room = match octet {
+            b'"' | b'\\' | ..0x20 | 0x7f.. => room.put(&[b'\\', b'x', hex(octet >> 4), hex(octet)])?,
+            _ => room.put(&[octet])?,
+        };
+    }
+    Some(room)
+}
+
+fn put_json<R: Room>(value: &[u8], room: R) -> Option<R> {
+    let mut room = room;
     for chunk in value.utf8_chunks() {
         for octet in chunk.valid().bytes() {
-            match octet {
-                b'"' | b'\\' => line.extend([b'\\', octet]),
-                b'\n' => line.extend(b"\\n"),
-                b'\r' => line.extend(b"\\r"),
-                b'\t' => line.extend(b"\\t"),
-                0x08 => line.extend(b"\\b"),
-                0x0c => line.extend(b"\\f"),
-                ..0x20 => push_code_point(octet, line),
-                _ => line.push(octet),
-            }
+            room = match octet {
+                b'"' | b'\\' => room.put(&[b'\\', octet])?,
+                b'\n' => room.put(b"\\n")?,
+                b'\r' => room.put(b"\\r")?,
+                b'\t' => room.put(b"\\t")?,
+                0x08 => room.put(b"\\b")?,
+                0x0c => room.put(b"\\f")?,
+                ..0x20 => put_code_point(octet, room)?,
+                _ => room.put(&[octet])?,
+            };
         }
-        chunk.invalid().iter().for_each(|octet| push_code_point(*octet, line));
+        for octet in chunk.invalid() {
+            room = put_code_point(*octet, room)?;
+        }
     }
+    Some(room)
 }
 
-fn push_code_point(octet: u8, line: &mut Vec<u8>) {
-    line.extend([b'\\', b'u', b'0', b'0', hex(octet >> 4), hex(octet)]);
+fn put_code_point<R: Room>(octet: u8, room: R) -> Option<R> {
+    room.put(&[b'\\', b'u', b'0', b'0', hex(octet >> 4), hex(octet)])
 }
 
 /// The low half of `value` as an upper-case digit.
@@ -67,6 +134,19 @@ fn hex(value: u8) -> u8 {
 mod tests {
     use super::*;
 
+    const STYLES: [Style; 3] = [Style::Default, Style::Json, Style::Verbatim];
+
+    fn written(style: Style, value: Option<&[u8]>) -> Vec<u8> {
+        // Whatever was there before counts for nothing.
+        let mut room = vec![b'"'; value.map_or(0, <[u8]>::len) * 6 + BLOCK];
+        let left = style.put_some(value, room.as_mut_slice()).unwrap().len();
+        room.truncate(room.len() - left);
+        let mut grown = b"before ".to_vec();
+        style.put_some(value, &mut grown).unwrap();
+        assert_eq!(grown.strip_prefix(b"before ").unwrap(), room);
+        room
+    }
+
     #[test]
     fn values_cannot_leave_their_field() {
         for (value, default, json) in [
@@ -78,10 +158,43 @@ mod tests {
             (b"\xff", r"\xFF", r"\u00FF"),
             (b"", "", ""),
         ] {
-            for (escape, want) in [(LogEscape::Default, default), (LogEscape::Json, json)] {
-                let mut line = Vec::new();
-                push(escape, value, &mut line);
-                assert_eq!(String::from_utf8(line).unwrap(), want, "{value:?} {escape:?}");
+            let want = [default.as_bytes(), json.as_bytes(), value];
+            for (style, want) in STYLES.into_iter().zip(want) {
+                assert_eq!(written(style, Some(value)), want, "{value:?} {style:?}");
+            }
+        }
+        assert_eq!(STYLES.map(|style| written(style, None)), [b"-".to_vec(), Vec::new(), Vec::new()]);
+    }
+
+    #[test]
+    fn without_room_nothing_is_known() {
+        assert_eq!(is_plain(&mut [b'a'; BLOCK + 3], 3), Some(true));
+        assert_eq!(is_plain(&mut [b'a'; BLOCK + 3], 4), None);
+        assert_eq!((is_plain(b"a".to_vec().as_mut(), 1), is_plain(&mut [], 1)), (Some(true), None));
+    }
+
+    #[test]
+    fn printable_octets_are_plain() {
+        for octet in 0..=u8::MAX {
+            let want = (b' '..=b'~').contains(&octet) && octet != b'"' && octet != b'\\';
+            assert_eq!(is_odd(octet), !want, "{octet}");
+        }
+    }
+
+    /// Whatever the fast way lets pass is what the slow way would write.
+    #[test]
+    fn every_octet_is_seen_at_every_place_of_values_of_every_length() {
+        for length in [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 5] {
+            for place in 0..length {
+                for octet in 0..=u8::MAX {
+                    let mut value = vec![b'a'; length];
+                    value[place] = octet;
+                    for style in STYLES {
+                        let mut want = Vec::new();
+                        style.put_escaped(&value, &mut want).unwrap();
+                        assert_eq!(written(style, Some(&value)), want, "{value:?} {style:?}");
+                    }
+                }
             }
         }
     }

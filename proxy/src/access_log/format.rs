@@ -2,53 +2,26 @@
 
 use std::sync::Arc;
 
-use portcullis_model::{AccessLogSettings, Known, Part, Settings, Variable};
+use portcullis_model::{AccessLogSettings, Known, Settings};
 
-use super::escape;
+use super::captured::{Captured, Runs, RunsLeft};
+use super::escape::Style;
+use super::pieces::{Gap, Head, HeadPiece, LatePiece, Pieces};
+use super::room::Room;
+use super::stage::HeadVariable;
 
 /// The log format in use, shared by the requests of a worker.
 #[derive(Debug)]
 pub(crate) struct LogFormat {
     settings: Arc<Settings>,
-    response_headers: bool,
-}
-
-/// When the value of a variable is known, and so when it is written down.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Stage {
-    /// When the request head was read.
-    Request,
-    /// When the response head is sent.
-    Response,
-    /// When everything is over.
-    End,
-}
-
-/// Whether a variable has a value.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Value {
-    /// It was appended.
-    Set,
-    /// It has none.
-    Unset,
-}
-
-/// Values written down at one stage, escaped, in the order of the format. Reused from request to request.
-#[derive(Debug, Default)]
-pub(crate) struct Captured {
-    text: Vec<u8>,
-    ends: Vec<usize>,
-    /// One value before it is escaped.
-    raw: Vec<u8>,
+    style: Style,
+    pieces: Pieces,
 }
 
 impl LogFormat {
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
-        let parts = settings.access_log.format.parts().iter();
-        let response_headers = parts
-            .into_iter()
-            .any(|part| matches!(part, Part::Variable(variable) if stage(variable) == Stage::Response));
-        Self { settings, response_headers }
+        let AccessLogSettings { format, escape, .. } = &settings.access_log;
+        Self { style: Style::from(*escape), pieces: Pieces::of(format), settings }
     }
 
     /// Whether it was made from `settings`.
@@ -56,158 +29,99 @@ impl LogFormat {
         Arc::ptr_eq(&self.settings, settings)
     }
 
-    /// Whether anything, and what, is logged.
-    pub(crate) fn settings(&self) -> &AccessLogSettings {
-        &self.settings.access_log
-    }
-
     /// Whether a line needs anything of the response head.
     pub(crate) fn needs_response_headers(&self) -> bool {
-        self.response_headers
+        !self.pieces.response.is_empty()
     }
 
-    /// Writes down the values of `stage`; `value` appends one unescaped.
-    pub(crate) fn capture(
+    /// Writes down what a line needs of a request head; `value` writes one value.
+    pub(crate) fn capture_request(
         &self,
-        wanted: Stage,
         into: &mut Captured,
-        mut value: impl FnMut(&Variable, &mut Vec<u8>) -> Value,
+        value: impl for<'b> FnMut(&HeadVariable, Style, &'b mut [u8]) -> Option<&'b mut [u8]>,
     ) {
-        let Captured { text, ends, raw } = into;
-        for part in self.settings().format.parts() {
-            if let Part::Variable(variable) = part
-                && stage(variable) == wanted
-            {
-                self.push(variable, raw, text, &mut value);
-                ends.push(text.len());
+        self.capture(&self.pieces.request, &mut into.request, value);
+    }
+
+    /// The same of a response head.
+    pub(crate) fn capture_response(
+        &self,
+        into: &mut Captured,
+        value: impl for<'b> FnMut(&HeadVariable, Style, &'b mut [u8]) -> Option<&'b mut [u8]>,
+    ) {
+        self.capture(&self.pieces.response, &mut into.response, value);
+    }
+
+    fn capture(
+        &self,
+        pieces: &[HeadPiece],
+        into: &mut Runs,
+        mut value: impl for<'b> FnMut(&HeadVariable, Style, &'b mut [u8]) -> Option<&'b mut [u8]>,
+    ) {
+        let Runs { text, lengths } = into;
+        text.clear();
+        text.add(|room| {
+            lengths.clear();
+            let mut before = room.len();
+            let mut room = room;
+            for HeadPiece { variable, after, ends_run } in pieces {
+                room = after.put(value(variable, self.style, room)?)?;
+                if *ends_run {
+                    lengths.push(before - room.len());
+                    before = room.len();
+                }
             }
+            Some(room)
+        });
+    }
+
+    /// Leaves nothing out of what would have been written down of heads that never came.
+    pub(crate) fn complete(&self, captured: &mut Captured) {
+        let Captured { request, response } = captured;
+        if request.is_empty() && !self.pieces.request.is_empty() {
+            self.capture(&self.pieces.request, request, |_, style, room| style.put_unset(room));
+        }
+        if response.is_empty() && !self.pieces.response.is_empty() {
+            self.capture(&self.pieces.response, response, |_, style, room| style.put_unset(room));
         }
     }
 
-    /// Appends a line: values written down before, and those that `value` gives now.
-    pub(crate) fn render(
+    /// Writes a line: what was written down before, and the values that `value` writes now.
+    pub(crate) fn render<'r>(
         &self,
-        request: &mut Captured,
-        response: &Captured,
-        line: &mut Vec<u8>,
-        mut value: impl FnMut(&Variable, &mut Vec<u8>) -> Value,
-    ) {
-        let mut raw = std::mem::take(&mut request.raw);
-        let (mut values, mut response) = (request.values(), response.values());
-        let unset = escape::unset(self.settings().escape);
-        for part in self.settings().format.parts() {
-            match part {
-                Part::Literal(text) => line.extend_from_slice(text.as_bytes()),
-                Part::Capture(group) => line.extend([b'$', b'0' + group]),
-                Part::Variable(variable) => match stage(variable) {
-                    Stage::Request => line.extend_from_slice(values.next().unwrap_or(unset)),
-                    Stage::Response => line.extend_from_slice(response.next().unwrap_or(unset)),
-                    Stage::End => self.push(variable, &mut raw, line, &mut value),
-                },
-            }
+        captured: &Captured,
+        room: &'r mut [u8],
+        mut value: impl for<'b> FnMut(Known, Style, &'b mut [u8]) -> Option<&'b mut [u8]>,
+    ) -> Option<&'r mut [u8]> {
+        let Pieces { first, late, .. } = &self.pieces;
+        let mut runs = [captured.request.begin(), captured.response.begin()];
+        let mut room = put_gap(first, &mut runs, room)?;
+        for LatePiece { known, after } in late {
+            room = put_gap(after, &mut runs, value(*known, self.style, room)?)?;
         }
-        drop(values);
-        request.raw = raw;
-    }
-
-    fn push(
-        &self,
-        variable: &Variable,
-        raw: &mut Vec<u8>,
-        line: &mut Vec<u8>,
-        value: &mut impl FnMut(&Variable, &mut Vec<u8>) -> Value,
-    ) {
-        let escape = self.settings().escape;
-        raw.clear();
-        match value(variable, raw) {
-            Value::Set => escape::push(escape, raw, line),
-            Value::Unset => line.extend_from_slice(escape::unset(escape)),
-        }
+        Some(room)
     }
 }
 
-/// A buffer that grew beyond this is not kept for the next request.
-const USUAL: usize = 4096;
-
-impl Captured {
-    /// Whether it has room, and not too much.
-    pub(crate) fn is_worth_keeping(&self) -> bool {
-        (1..=USUAL).contains(&self.text.capacity())
+#[inline]
+fn put_gap<'r>(gap: &Gap, [request, response]: &mut [RunsLeft<'_>; 2], room: &'r mut [u8]) -> Option<&'r mut [u8]> {
+    let mut room = gap.text.put(room)?;
+    for head in &gap.runs {
+        let run = match head {
+            Head::Request => request.next(),
+            Head::Response => response.next(),
+        };
+        room = room.put(run.unwrap_or_default())?;
     }
-
-    pub(crate) fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-    }
-
-    fn values(&self) -> impl Iterator<Item = &[u8]> {
-        let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins.zip(&self.ends).filter_map(|(begin, end)| self.text.get(begin..*end))
-    }
-}
-
-/// When a variable is known.
-fn stage(variable: &Variable) -> Stage {
-    match variable {
-        Variable::Header(_) | Variable::Cookie(_) | Variable::Argument(_) => Stage::Request,
-        Variable::SentHeader(_) | Variable::UpstreamHeader(_) => Stage::Response,
-        Variable::Known(known) => match known {
-            Known::RemoteAddr
-            | Known::RemoteUser
-            | Known::BinaryRemoteAddr
-            | Known::RemotePort
-            | Known::Request
-            | Known::RequestMethod
-            | Known::RequestUri
-            | Known::Uri
-            | Known::Args
-            | Known::IsArgs
-            | Known::Scheme
-            | Known::PassAccessScheme
-            | Known::ServerProtocol
-            | Known::ServerPort
-            | Known::Host
-            | Known::BestHttpHost
-            | Known::Connection
-            | Known::ConnectionRequests
-            | Known::SslProtocol
-            | Known::SslCipher
-            | Known::SslServerName
-            | Known::ProxyProtocolAddr
-            | Known::ProxyAddXForwardedFor => Stage::Request,
-            Known::TimeLocal
-            | Known::TimeIso8601
-            | Known::Msec
-            | Known::ServerName
-            | Known::Status
-            | Known::BodyBytesSent
-            | Known::BytesSent
-            | Known::RequestLength
-            | Known::RequestTime
-            | Known::RequestId
-            | Known::ProxyUpstreamName
-            | Known::ProxyAlternativeUpstreamName
-            | Known::UpstreamAddr
-            | Known::UpstreamResponseLength
-            | Known::UpstreamResponseTime
-            | Known::UpstreamConnectTime
-            | Known::UpstreamHeaderTime
-            | Known::UpstreamStatus
-            | Known::Namespace
-            | Known::IngressName
-            | Known::ServiceName
-            | Known::ServicePort
-            | Known::LocationPath
-            | Known::Reason
-            | Known::Rule => Stage::End,
-        },
-    }
+    Some(room)
 }
 
 #[cfg(test)]
 mod tests {
     use portcullis_model::{LogEscape, Template};
+    use proptest::prelude::*;
 
+    use super::super::room::Buffer;
     use super::*;
 
     fn format(text: &str, escape: LogEscape) -> LogFormat {
@@ -215,49 +129,109 @@ mod tests {
         LogFormat::new(Arc::new(Settings { access_log, ..Settings::default() }))
     }
 
+    fn text(buffer: &mut Buffer, format: &LogFormat, captured: &Captured, value: &'static [u8]) -> String {
+        buffer.add(|room| format.render(captured, room, |_, _, room| room.put(value)));
+        String::from_utf8_lossy(buffer.text()).into_owned()
+    }
+
     /// A line in which every variable has its own name as value, but for those that have none.
     fn line(format: &LogFormat, without: &[&str]) -> String {
-        let value = |variable: &Variable, out: &mut Vec<u8>| {
-            let name = variable.to_string();
-            if without.contains(&name.as_str()) {
-                return Value::Unset;
+        fn put<'b>(name: &str, without: &[&str], style: Style, room: &'b mut [u8]) -> Option<&'b mut [u8]> {
+            if without.contains(&name) {
+                return style.put_unset(room);
             }
-            out.extend_from_slice(format!("<\"{name}\">").as_bytes());
-            Value::Set
-        };
-        let (mut request, mut response, mut line) = (Captured::default(), Captured::default(), Vec::new());
-        format.capture(Stage::Request, &mut request, value);
-        format.capture(Stage::Response, &mut response, value);
-        format.render(&mut request, &response, &mut line, value);
-        String::from_utf8(line).unwrap()
+            // Numbers have no need to be escaped, and are not.
+            match name {
+                "status" => room.put(b"<status>"),
+                _ => room.put_value(format!("<\"{name}\">").as_bytes(), style),
+            }
+        }
+        let mut captured = Captured::default();
+        fn of_head<'b>(
+            variable: &HeadVariable,
+            without: &[&str],
+            style: Style,
+            room: &'b mut [u8],
+        ) -> Option<&'b mut [u8]> {
+            match variable {
+                HeadVariable::Known(known) => put(known.name(), without, style, room),
+                HeadVariable::Field(name) => put(name.as_str(), without, style, room),
+                HeadVariable::Cookie(name) | HeadVariable::Argument(name) => put(name, without, style, room),
+                HeadVariable::UserAgent => put("agent", without, style, room),
+                HeadVariable::Referer => put("referer", without, style, room),
+                HeadVariable::Nothing => style.put_unset(room),
+            }
+        }
+        format.capture_request(&mut captured, |variable, style, room| of_head(variable, without, style, room));
+        format.capture_response(&mut captured, |variable, style, room| of_head(variable, without, style, room));
+        format.complete(&mut captured);
+        let mut buffer = Buffer::default();
+        buffer.add(|room| room.put(b"line before\n"));
+        buffer.add(|room| format.render(&captured, room, |known, style, room| put(known.name(), without, style, room)));
+        String::from_utf8_lossy(buffer.text()).strip_prefix("line before\n").unwrap().to_owned()
     }
 
     #[test]
     fn values_of_all_stages_come_in_the_order_of_the_format() {
         let mixed = format("$status $http_a [$sent_http_b] $host $upstream_http_c $req_id", LogEscape::Default);
         assert!(mixed.needs_response_headers());
-        assert_eq!(
-            line(&mixed, &[]).replace(r"\x22", ""),
-            "<status> <http_a> [<sent_http_b>] <host> <upstream_http_c> <req_id>"
-        );
+        assert_eq!(line(&mixed, &[]).replace(r"\x22", ""), "<status> <a> [<b>] <host> <c> <req_id>");
         assert!(!format("$status $http_a", LogEscape::Default).needs_response_headers());
     }
 
     #[test]
     fn unset_variables_are_a_dash_or_nothing() {
-        assert_eq!(line(&format("[$http_a] [$status]", LogEscape::Default), &["http_a", "status"]), "[-] [-]");
-        assert_eq!(line(&format(r#"{"a":"$http_a"}"#, LogEscape::Json), &["http_a"]), r#"{"a":""}"#);
-        assert_eq!(line(&format(r#"{"a":"$http_a"}"#, LogEscape::Json), &[]), r#"{"a":"<\"http_a\">"}"#);
+        assert_eq!(line(&format("[$http_a] [$status]", LogEscape::Default), &["a", "status"]), "[-] [-]");
+        assert_eq!(line(&format(r#"{"a":"$http_a"}"#, LogEscape::Json), &["a"]), r#"{"a":""}"#);
+        assert_eq!(line(&format(r#"{"a":"$http_a"}"#, LogEscape::Json), &[]), r#"{"a":"<\"a\">"}"#);
     }
 
     #[test]
     fn a_line_for_a_request_that_was_never_read_has_no_values_of_it() {
-        let format = format("$request $status", LogEscape::Default);
-        let mut line = Vec::new();
-        format.render(&mut Captured::default(), &Captured::default(), &mut line, |_, out| {
-            out.extend_from_slice(b"400");
-            Value::Set
-        });
-        assert_eq!(line, b"- 400");
+        let format = format("$request from $host: $status $sent_http_a.", LogEscape::Default);
+        let mut captured = Captured::default();
+        format.complete(&mut captured);
+        assert_eq!(text(&mut Buffer::default(), &format, &captured, b"400"), "- from -: 400 -.");
+    }
+
+    #[test]
+    fn buffers_are_used_again() {
+        let format = format("$host $status $sent_http_a", LogEscape::Default);
+        let (mut captured, mut buffer) = (Captured::default(), Buffer::default());
+        for round in [&b"first"[..], b"2nd"] {
+            format.capture_request(&mut captured, |_, _, room| room.put(round));
+            format.capture_response(&mut captured, |_, _, room| room.put(round));
+            format.complete(&mut captured);
+            let want = [round, round, round].join(&b' ');
+            assert_eq!(text(&mut buffer, &format, &captured, round).as_bytes(), want);
+            captured.clear();
+            buffer.clear();
+        }
+    }
+
+    /// Parts of formats, and what they are in the lines of these tests.
+    const PARTS: [(&str, &str); 14] = [
+        (" ", " "),
+        ("\" [", "\" ["),
+        ("a text longer than most", "a text longer than most"),
+        ("$1", "$1"),
+        ("${host}", "<host>"),
+        ("${request}", "<request>"),
+        ("${cookie_a}", "<a>"),
+        ("${http_b_c}", "<b-c>"),
+        ("${http_user_agent}", "<agent>"),
+        ("${http_Referer}", "<referer>"),
+        ("${sent_http_d}", "<d>"),
+        ("${upstream_http_e}", "<e>"),
+        ("${status}", "<status>"),
+        ("${req_id}", "<req_id>"),
+    ];
+
+    proptest! {
+        #[test]
+        fn any_format_is_its_parts_one_after_the_other(parts in prop::collection::vec(prop::sample::select(&PARTS[..]), 0..12)) {
+            let (text, want): (String, String) = parts.into_iter().unzip();
+            prop_assert_eq!(line(&format(&text, LogEscape::Default), &[]).replace(r"\x22", ""), want);
+        }
     }
 }

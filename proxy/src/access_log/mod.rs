@@ -1,22 +1,35 @@
 //! The access log: lines are made by workers, written by one thread, and never wait for whoever reads them.
 
+mod captured;
 mod clock;
+mod digits;
 mod escape;
 mod format;
+mod literal;
+mod pieces;
+mod room;
+mod stage;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
 use crate::metrics::Counters;
 
-pub(crate) use clock::{TimeForm, WallClock, push_seconds};
-pub(crate) use format::{Captured, LogFormat, Stage, Value};
+use room::Buffer;
+
+pub(crate) use captured::Captured;
+pub(crate) use clock::{TimeForm, WallClock};
+pub(crate) use digits::{put_ip, put_number, put_seconds, put_socket};
+pub(crate) use escape::Style;
+pub(crate) use format::LogFormat;
+pub(crate) use room::Room;
+pub(crate) use stage::HeadVariable;
 
 /// Writes lines to one place from a thread of its own.
 ///
@@ -24,8 +37,19 @@ pub(crate) use format::{Captured, LogFormat, Stage, Value};
 /// as soon as nothing more waits, and when the server ends.
 #[derive(Debug)]
 pub struct Writer {
-    batches: SyncSender<Vec<u8>>,
+    batches: Queue,
     written: oneshot::Receiver<()>,
+}
+
+/// Where workers hand over their lines.
+pub(crate) type Queue = SyncSender<Batch>;
+
+/// Lines of a worker.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    lines: Buffer,
+    /// Where the buffer goes when it is written.
+    back: SyncSender<Buffer>,
 }
 
 /// Batches that may wait for the writer, each [`BATCH`] octets or little more: some 4 MiB at most.
@@ -61,7 +85,7 @@ impl Writer {
         Ok(Self { batches, written })
     }
 
-    pub(crate) fn queue(&self) -> SyncSender<Vec<u8>> {
+    pub(crate) fn queue(&self) -> Queue {
         self.batches.clone()
     }
 
@@ -73,12 +97,13 @@ impl Writer {
     }
 }
 
-fn write_all(queue: &Receiver<Vec<u8>>, mut sink: impl Write) {
+fn write_all(queue: &Receiver<Batch>, mut sink: impl Write) {
     while let Ok(first) = queue.recv() {
         let mut next = Some(first);
         let mut outcome = Ok(());
         while let Some(batch) = next {
-            outcome = outcome.and_then(|()| sink.write_all(&batch));
+            outcome = outcome.and_then(|()| sink.write_all(batch.lines.text()));
+            batch.give_back();
             next = queue.try_recv().ok();
         }
         if let Err(error) = outcome.and_then(|()| sink.flush()) {
@@ -87,36 +112,62 @@ fn write_all(queue: &Receiver<Vec<u8>>, mut sink: impl Write) {
     }
 }
 
+impl Batch {
+    /// The worker needs no new buffer then. Where it has enough of them, or is gone, so is this one.
+    pub(crate) fn give_back(self) {
+        let Self { mut lines, back } = self;
+        lines.clear();
+        if lines.room() <= 2 * BATCH {
+            back.try_send(lines).ok();
+        }
+    }
+}
+
 /// The lines of one worker that are not handed over yet.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    waiting: RefCell<Vec<u8>>,
+    waiting: RefCell<Buffer>,
+    /// Buffers that are written, and where they come from.
+    spent: Receiver<Buffer>,
+    back: SyncSender<Buffer>,
     count: Cell<u64>,
     some: Notify,
-    queue: SyncSender<Vec<u8>>,
+    queue: Queue,
     counters: Arc<Counters>,
 }
 
+/// Buffers that a worker keeps for further lines.
+const SPENT: usize = 2;
+
 impl Lines {
-    pub(crate) fn new(queue: SyncSender<Vec<u8>>, counters: Arc<Counters>) -> Self {
-        Self { waiting: RefCell::default(), count: Cell::new(0), some: Notify::new(), queue, counters }
+    pub(crate) fn new(queue: Queue, counters: Arc<Counters>) -> Self {
+        let (back, spent) = sync_channel(SPENT);
+        let (waiting, count) = (RefCell::default(), Cell::new(0));
+        Self { waiting, spent, back, count, some: Notify::new(), queue, counters }
     }
 
-    /// Adds the line that `render` writes, without its end.
-    pub(crate) fn add(&self, render: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds the line that `render` writes, without its end; it may be called again with more room.
+    #[inline]
+    pub(crate) fn add(&self, mut render: impl FnMut(&mut [u8]) -> Option<&mut [u8]>) {
         let full = {
             let mut waiting = self.waiting.borrow_mut();
-            if waiting.is_empty() {
-                self.some.notify_one();
+            if waiting.len() == 0 {
+                self.begin(&mut waiting);
             }
-            render(&mut waiting);
-            waiting.push(b'\n');
+            waiting.add(|room| render(room)?.put_first(b"\n", 1));
             waiting.len() >= BATCH
         };
         self.count.set(self.count.get() + 1);
         if full {
             self.hand_over();
         }
+    }
+
+    fn begin(&self, waiting: &mut Buffer) {
+        if waiting.room() == 0 {
+            *waiting = self.spent.try_recv().unwrap_or_default();
+        }
+        self.some.notify_one();
     }
 
     /// Hands lines over a little after they came. Runs as long as the worker.
@@ -130,10 +181,14 @@ impl Lines {
 
     /// Hands over all lines.
     pub(crate) fn hand_over(&self) {
-        let batch = self.waiting.take();
         let lines = self.count.take();
-        if !batch.is_empty() && self.queue.try_send(batch).is_err() {
+        if lines == 0 {
+            return;
+        }
+        let batch = Batch { lines: self.waiting.take(), back: self.back.clone() };
+        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = self.queue.try_send(batch) {
             self.counters.log_lines_dropped.add(lines);
+            batch.give_back();
         }
     }
 }
@@ -167,8 +222,8 @@ mod tests {
         let sink = Sink::default();
         let writer = Writer::to(sink.clone()).unwrap();
         let lines = Lines::new(writer.queue(), Arc::default());
-        lines.add(|line| line.extend_from_slice(b"one"));
-        lines.add(|line| line.extend_from_slice(b"two"));
+        lines.add(|room| room.put(b"one"));
+        lines.add(|room| room.put(b"two"));
         lines.hand_over();
         drop(lines);
         run(writer.close());
@@ -181,21 +236,21 @@ mod tests {
         let counters = Arc::new(Counters::default());
         let lines = Lines::new(queue, Arc::clone(&counters));
         for _ in 0..2 {
-            lines.add(|line| line.push(b'x'));
-            lines.add(|line| line.push(b'y'));
+            lines.add(|room| room.put(b"x"));
+            lines.add(|room| room.put(b"y"));
             lines.hand_over();
         }
         assert_eq!(counters.log_lines_dropped.value(), 2);
-        assert_eq!(taker.try_iter().collect::<Vec<_>>(), [b"x\ny\n"]);
+        assert_eq!(taker.try_iter().map(|batch| batch.lines.text().to_vec()).collect::<Vec<_>>(), [b"x\ny\n"]);
     }
 
     #[test]
     fn a_full_batch_is_handed_over_at_once_and_a_small_one_soon() {
         let (queue, taker) = sync_channel(4);
         let lines = Rc::new(Lines::new(queue, Arc::default()));
-        lines.add(|line| line.resize(BATCH, b'x'));
+        lines.add(|room| room.put(&[b'x'; BATCH]));
         assert_eq!(taker.try_iter().count(), 1);
-        lines.add(|line| line.push(b'x'));
+        lines.add(|room| room.put(b"x"));
         run(async {
             let soon = tokio::time::timeout(20 * DELAY, Rc::clone(&lines).hand_over_in_time());
             soon.await.unwrap_err();

@@ -25,7 +25,11 @@ impl Bounds {
 
     /// The bucket of a value; the one after all where it is above every bound.
     fn bucket(&self, value: u64) -> usize {
-        self.0.iter().position(|bound| value <= *bound).unwrap_or(self.0.len())
+        match self.0.last() {
+            // Nearly all requests and responses are larger than all usual bounds of `--length-buckets`.
+            Some(last) if value > *last => self.0.len(),
+            _ => self.0.iter().position(|bound| value <= *bound).unwrap_or(self.0.len()),
+        }
     }
 }
 

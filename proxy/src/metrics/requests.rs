@@ -13,6 +13,7 @@ use http::Method;
 use super::Counter;
 use super::config::RequestMetrics;
 use super::histogram::{Bounds, Distribution, Histogram, MICROSECONDS, OCTETS};
+use super::recent::{Recent, SeriesKey};
 
 /// What requests are told apart by.
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -35,7 +36,7 @@ pub struct RequestLabels {
     pub status: u16,
 }
 
-/// A request that is over, as it is counted.
+/// The labels of a request that is over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished<'r> {
     pub(crate) namespace: &'r str,
@@ -46,6 +47,11 @@ pub(crate) struct Finished<'r> {
     pub(crate) canary: &'r str,
     pub(crate) method: &'static str,
     pub(crate) status: u16,
+}
+
+/// What is measured of a request that is over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measured {
     /// From its first octet to its end.
     pub(crate) request: Duration,
     /// Of its only try at an upstream: until there was a connection, the response head, the end.
@@ -83,7 +89,7 @@ pub(crate) fn method_label(method: &Method) -> &'static str {
 const OTHER: &str = "_OTHER";
 
 /// Sets of labels per worker. Requests with further ones are counted under their status alone.
-const MOST_SERIES: usize = 20_000;
+pub(super) const MOST_SERIES: usize = 20_000;
 
 /// What one worker counts.
 #[derive(Debug)]
@@ -91,6 +97,7 @@ pub(crate) struct RequestCounts {
     config: RequestMetrics,
     bounds: AllBounds,
     series: RefCell<HashMap<RequestLabels, Arc<Series>>>,
+    recent: Recent,
     shared: Arc<SharedSeries>,
 }
 
@@ -107,7 +114,7 @@ struct AllBounds {
 
 /// The counts of one set of labels.
 #[derive(Debug)]
-struct Series {
+pub(super) struct Series {
     labels: RequestLabels,
     requests: Counter,
     request: Histogram,
@@ -128,7 +135,7 @@ impl RequestCounts {
             length: Bounds::new(&config.length_buckets, OCTETS),
             size: Bounds::new(&config.size_buckets, OCTETS),
         };
-        Self { config: config.clone(), bounds, series: RefCell::default(), shared }
+        Self { config: config.clone(), bounds, series: RefCell::default(), recent: Recent::default(), shared }
     }
 
     /// What is counted at all.
@@ -136,18 +143,37 @@ impl RequestCounts {
         &self.config
     }
 
-    /// Counts one request.
-    pub(crate) fn add(&self, finished: &Finished<'_>) {
-        let mut all = self.series.borrow_mut();
-        match all.get(finished) {
-            Some(series) if !series.is_retired() => series.add(finished, &self.bounds),
-            _ => self.new_series(finished, &mut all).add(finished, &self.bounds),
+    /// Counts one request. Its labels are asked for if the series is not one that was counted lately under `key`.
+    pub(crate) fn add<'r>(
+        &self,
+        key: Option<SeriesKey<'_>>,
+        measured: &Measured,
+        labels: impl FnOnce() -> Finished<'r>,
+    ) {
+        if key.is_some_and(|key| self.recent.with(key, |series| series.add(measured, &self.bounds))) {
+            return;
+        }
+        let labels = labels();
+        let series = self.series(&labels);
+        series.add(measured, &self.bounds);
+        // The series of all further labels is nobody's own: there may be room for another one soon.
+        if let Some(key) = key.filter(|_| labels.equivalent(&series.labels)) {
+            self.recent.put(key, series);
         }
     }
 
     /// Forgets series that nobody adds up any more.
     pub(crate) fn sweep(&self) {
+        self.recent.sweep();
         self.series.borrow_mut().retain(|_, series| !series.is_retired());
+    }
+
+    pub(super) fn series(&self, finished: &Finished<'_>) -> Arc<Series> {
+        let mut all = self.series.borrow_mut();
+        match all.get(finished) {
+            Some(series) if !series.is_retired() => Arc::clone(series),
+            _ => self.new_series(finished, &mut all),
+        }
     }
 
     fn new_series(&self, finished: &Finished<'_>, all: &mut HashMap<RequestLabels, Arc<Series>>) -> Arc<Series> {
@@ -220,24 +246,24 @@ impl Series {
         }
     }
 
-    fn is_retired(&self) -> bool {
+    pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
 
-    fn add(&self, finished: &Finished<'_>, bounds: &AllBounds) {
+    fn add(&self, measured: &Measured, bounds: &AllBounds) {
         let AllBounds { time, length, size } = bounds;
         self.requests.add(1);
-        self.request.add_time(finished.request, time);
-        if let Some(UpstreamTimes { connect, head, response }) = finished.upstream {
+        self.request.add_time(measured.request, time);
+        if let Some(UpstreamTimes { connect, head, response }) = measured.upstream {
             for (histogram, duration) in [(&self.connect, connect), (&self.head, head), (&self.response, response)] {
                 if let Some(duration) = duration {
                     histogram.add_time(duration, time);
                 }
             }
         }
-        self.received.add(finished.received, length);
-        self.sent.add(finished.sent, length);
-        self.sent_by_size.add(finished.sent, size);
+        self.received.add(measured.received, length);
+        self.sent.add(measured.sent, length);
+        self.sent_by_size.add(measured.sent, size);
     }
 }
 
@@ -332,11 +358,12 @@ mod tests {
             canary: "",
             method: "GET",
             status,
-            request: Duration::from_millis(30),
-            upstream: Some(UpstreamTimes { connect: Some(Duration::ZERO), head: None, response: None }),
-            received: 120,
-            sent: 35,
         }
+    }
+
+    fn measured() -> Measured {
+        let upstream = Some(UpstreamTimes { connect: Some(Duration::ZERO), head: None, response: None });
+        Measured { request: Duration::from_millis(30), upstream, received: 120, sent: 35 }
     }
 
     fn worker() -> RequestCounts {
@@ -359,10 +386,10 @@ mod tests {
     #[test]
     fn workers_are_added_up_by_labels() {
         let workers = [worker(), worker()];
-        workers[0].add(&finished("a", 200));
-        workers[0].add(&finished("a", 200));
-        workers[1].add(&finished("a", 200));
-        workers[1].add(&finished("a", 404));
+        workers[0].add(None, &measured(), || finished("a", 200));
+        workers[0].add(None, &measured(), || finished("a", 200));
+        workers[1].add(None, &measured(), || finished("a", 200));
+        workers[1].add(None, &measured(), || finished("a", 404));
         let totals = sum(workers.iter().map(|worker| &worker.shared), |_| true);
         assert_eq!(totals.len(), 2);
         let ok = &totals[&finished("a", 200).labels()];
@@ -375,13 +402,13 @@ mod tests {
     #[test]
     fn counts_of_an_ingress_that_is_gone_are_forgotten_and_begin_anew() {
         let worker = worker();
-        worker.add(&finished("gone", 200));
-        worker.add(&finished("stays", 200));
+        worker.add(None, &measured(), || finished("gone", 200));
+        worker.add(None, &measured(), || finished("stays", 200));
         let shared = || std::iter::once(&worker.shared);
         let only = |name: &'static str| move |labels: &RequestLabels| &*labels.ingress == name;
         assert_eq!(sum(shared(), only("stays")).len(), 1);
         assert_eq!(sum(shared(), |_| true).len(), 1);
-        worker.add(&finished("gone", 200));
+        worker.add(None, &measured(), || finished("gone", 200));
         worker.sweep();
         let totals = sum(shared(), |_| true);
         assert_eq!(totals[&finished("gone", 200).labels()].requests, 1);
@@ -393,7 +420,7 @@ mod tests {
         let worker = worker();
         for number in 0..MOST_SERIES + 10 {
             let path = format!("/{number}");
-            worker.add(&Finished { path: &path, ..finished("a", 200) });
+            worker.add(None, &measured(), || Finished { path: &path, ..finished("a", 200) });
         }
         let totals = sum(std::iter::once(&worker.shared), |_| true);
         assert_eq!(totals.len(), MOST_SERIES + 1);

@@ -6,7 +6,6 @@ use portcullis_model::policy::{Canary, CanaryHeader};
 
 use super::session;
 use super::variables::{cookie, push_field};
-use crate::access_log::Value;
 use crate::table::CompiledRoute;
 
 /// Which of the two upstreams of a route the request has a session with; none where it has none. The primary is asked first.
@@ -35,7 +34,7 @@ pub(super) fn is_chosen(
 /// What the header says; nothing where it is not there or says something else.
 fn by_header(name: &str, wanted: &CanaryHeader, headers: &HeaderMap, patterns: &mut PatternCache) -> Option<bool> {
     let mut value = Vec::new();
-    if push_field(headers, name, &mut value) == Value::Unset {
+    if !push_field(headers, name, &mut value) {
         return None;
     }
     match wanted {

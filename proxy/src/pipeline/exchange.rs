@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
-use portcullis_model::{Balance, ClusterPolicy, HostAlias, Known, Reason, Variable};
+use portcullis_model::{Balance, ClusterPolicy, HostAlias, Known, Reason};
 use tokio::time::Instant;
 
 use super::buffering::Bodies;
@@ -13,10 +13,12 @@ use super::decide::{Decision, Destination};
 use super::endpoint;
 use super::head::{Reading, RequestHead};
 use super::upgrade::Handshake;
-use super::variables::{Variables, push_display, push_field, push_some};
-use crate::access_log::{Captured, LogFormat, Stage, TimeForm, Value, push_seconds};
+use super::variables::{Variables, put_field};
+use crate::access_log::{
+    Captured, HeadVariable, LogFormat, Room, Style, TimeForm, put_ip, put_number, put_seconds, put_socket,
+};
 use crate::body::BodySource;
-use crate::metrics::{Finished, UpstreamTimes, method_label};
+use crate::metrics::{Finished, Measured, SeriesKey, UpstreamTimes, method_label};
 use crate::server::ClientConnection;
 use crate::table::{CompiledRoute, HostChoice};
 use crate::upstream::{Attempt, Attempts, Choice, Upstream};
@@ -26,8 +28,7 @@ use crate::upstream::{Attempt, Attempts, Choice, Upstream};
 pub(crate) struct Exchange {
     connection: Rc<ClientConnection>,
     format: Option<Rc<LogFormat>>,
-    from_request: Captured,
-    from_response: Captured,
+    captured: Option<Box<Captured>>,
     began: Instant,
     head_octets: usize,
     head_sent: usize,
@@ -62,6 +63,14 @@ pub(crate) struct Exchange {
     pub(super) attempts: Attempts,
 }
 
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    now: Instant,
+    took: Duration,
+    status: u16,
+}
+
 /// Under which host a request is counted.
 #[derive(Debug)]
 enum Place {
@@ -81,12 +90,10 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 impl Exchange {
     /// A request whose head is complete.
     pub(super) fn begin(connection: &Rc<ClientConnection>, format: Option<Rc<LogFormat>>, began: Instant) -> Box<Self> {
-        let worker = connection.worker();
         Box::new(Self {
             connection: Rc::clone(connection),
-            from_request: worker.captures().take(),
-            from_response: Captured::default(),
             format,
+            captured: None,
             began,
             head_octets: 0,
             head_sent: 0,
@@ -119,7 +126,8 @@ impl Exchange {
     pub(super) fn note_request(&mut self, variables: &Variables<'_>) {
         self.head_octets = variables.head.octets;
         if let Some(format) = &self.format {
-            format.capture(Stage::Request, &mut self.from_request, |variable, out| variables.push(variable, out));
+            let captured = self.captured.get_or_insert_with(|| self.connection.worker().captures().take());
+            format.capture_request(captured, |variable, style, room| variables.put(variable, style, room));
         }
     }
 
@@ -127,16 +135,17 @@ impl Exchange {
     pub(super) fn note_unread_request(&mut self) {
         let Some(format) = &self.format else { return };
         let (facts, connection) = (self.connection.facts(), self.connection.variables());
-        format.capture(Stage::Request, &mut self.from_request, |variable, out| match variable {
-            Variable::Known(Known::RemoteAddr | Known::BinaryRemoteAddr) => {
-                push_display(facts.peer.ip().to_canonical(), out)
+        let captured = self.captured.get_or_insert_with(|| self.connection.worker().captures().take());
+        format.capture_request(captured, |variable, style, room| match variable {
+            HeadVariable::Known(Known::RemoteAddr | Known::BinaryRemoteAddr) => {
+                put_ip(facts.peer.ip().to_canonical(), room)
             }
-            Variable::Known(Known::RemotePort) => push_display(facts.peer.port(), out),
-            Variable::Known(Known::ServerPort) => push_display(facts.port, out),
-            Variable::Known(Known::Scheme) => push_display(facts.scheme(), out),
-            Variable::Known(Known::Connection) => push_display(connection.number, out),
-            Variable::Known(Known::ConnectionRequests) => push_display(connection.requests, out),
-            _ => Value::Unset,
+            HeadVariable::Known(Known::RemotePort) => put_number(facts.peer.port().into(), room),
+            HeadVariable::Known(Known::ServerPort) => put_number(facts.port.into(), room),
+            HeadVariable::Known(Known::Scheme) => room.put(facts.scheme().as_bytes()),
+            HeadVariable::Known(Known::Connection) => put_number(connection.number, room),
+            HeadVariable::Known(Known::ConnectionRequests) => put_number(connection.requests, room),
+            _ => style.put_unset(room),
         });
     }
 
@@ -173,10 +182,11 @@ impl Exchange {
         self.head_sent = fields.sum();
         let Some(format) = &self.format else { return };
         if format.needs_response_headers() {
+            let captured = self.captured.get_or_insert_with(|| self.connection.worker().captures().take());
             // Fields that are hidden from clients are hidden from the log, too.
-            format.capture(Stage::Response, &mut self.from_response, |variable, out| match variable {
-                Variable::SentHeader(name) | Variable::UpstreamHeader(name) => push_field(sent, name, out),
-                _ => Value::Unset,
+            format.capture_response(captured, |variable, style, room| match variable {
+                HeadVariable::Field(name) => put_field(sent, name, style, room),
+                _ => style.put_unset(room),
             });
         }
     }
@@ -207,96 +217,137 @@ impl Exchange {
         }
     }
 
-    fn value(&self, known: Known, status: u16, now: Instant, out: &mut Vec<u8>) -> Value {
-        let clock = self.connection.worker().clock();
+    /// Writes a value for the log that is known at the end. To call it would cost more than most values.
+    #[inline(always)]
+    fn put<'r>(&self, known: Known, end: &End, style: Style, room: &'r mut [u8]) -> Option<&'r mut [u8]> {
+        let some = |text: Option<&str>, room| style.put_some(text.map(str::as_bytes), room);
+        let source = || self.route.as_ref().map(|route| &route.route.source);
+        let cluster = || self.route.as_ref().map(|route| route.upstream.as_ref().map(|upstream| upstream.id()));
         match known {
-            Known::TimeLocal => time(|out| clock.push_now(TimeForm::Local, out), out),
-            Known::TimeIso8601 => time(|out| clock.push_now(TimeForm::Iso8601, out), out),
-            Known::Msec => time(|out| clock.push_now(TimeForm::Milliseconds, out), out),
-            Known::Status => push_display(status, out),
-            Known::BodyBytesSent => push_display(self.body_sent, out),
-            Known::BytesSent => push_display(self.head_sent as u64 + self.body_sent, out),
-            Known::RequestLength => {
-                let body = self.body.as_ref().map_or(0, |body| body.octets());
-                push_display(self.head_octets as u64 + body, out)
-            }
-            Known::RequestTime => time(|out| push_seconds(now.duration_since(self.began), out), out),
-            Known::RequestId => push_some(self.request_id.as_ref().map(HeaderValue::as_bytes), out),
+            Known::TimeLocal => self.put_time(end, TimeForm::Local, room),
+            Known::TimeIso8601 => self.put_time(end, TimeForm::Iso8601, room),
+            Known::Msec => self.put_time(end, TimeForm::Milliseconds, room),
+            Known::Status => put_number(end.status.into(), room),
+            Known::BodyBytesSent => put_number(self.body_sent, room),
+            Known::BytesSent => put_number(self.octets_sent(), room),
+            Known::RequestLength => put_number(self.octets_received(), room),
+            Known::RequestTime => put_seconds(end.took, room),
+            Known::RequestId => style.put_some(self.request_id.as_ref().map(HeaderValue::as_bytes), room),
             Known::ServerName => {
-                let host = self.route.as_ref().map(|route| &*route.route.source.host).filter(|host| !host.is_empty());
-                push_display(host.unwrap_or("_"), out)
+                let host = source().map(|source| &*source.host).filter(|host| !host.is_empty());
+                room.put_value(host.unwrap_or("_").as_bytes(), style)
             }
-            Known::ProxyUpstreamName => self.push_upstream_name(out),
+            Known::ProxyUpstreamName => some(self.upstream_name(), room),
             Known::ProxyAlternativeUpstreamName => {
                 let canary = self.upstream().filter(|_| self.to == Some(Destination::Canary));
-                push_display(canary.map_or("", |canary| canary.name()), out)
+                room.put_value(canary.map_or(b"", |canary| canary.name().as_bytes()), style)
             }
-            Known::UpstreamAddr => self.push_attempts(out, |attempt, out| push_display(attempt.address, out)),
-            Known::UpstreamStatus => self.push_attempts(out, |attempt, out| push_display(attempt.status, out)),
-            Known::UpstreamResponseLength => self.push_attempts(out, |attempt, out| push_display(attempt.octets, out)),
-            Known::UpstreamResponseTime => self.push_times(out, |attempt| attempt.over),
-            Known::UpstreamConnectTime => self.push_times(out, |attempt| attempt.connected),
-            Known::UpstreamHeaderTime => self.push_times(out, |attempt| attempt.head),
-            Known::Namespace => self.push_source(out, |route| &route.route.source.namespace),
-            Known::IngressName => self.push_source(out, |route| &route.route.source.ingress),
-            Known::LocationPath => self.push_source(out, |route| &route.route.source.path),
-            Known::ServiceName => {
-                self.push_source(out, |route| route.upstream.as_ref().map_or("", |up| &up.id().service))
+            Known::UpstreamAddr => self.put_attempts(style, room, |attempt, room| put_socket(attempt.address, room)),
+            Known::UpstreamStatus => {
+                self.put_attempts(style, room, |attempt, room| put_number(attempt.status.into(), room))
             }
-            Known::ServicePort => self.push_source(out, |route| route.upstream.as_ref().map_or("", |up| &up.id().port)),
-            Known::Reason => push_some(self.reason.map(|reason| reason.code().as_bytes()), out),
-            Known::Rule => self.route.as_ref().map_or(Value::Unset, |route| push_display(route.rule(), out)),
+            Known::UpstreamResponseLength => {
+                self.put_attempts(style, room, |attempt, room| put_number(attempt.octets, room))
+            }
+            Known::UpstreamResponseTime => self.put_times(style, room, |attempt| attempt.over),
+            Known::UpstreamConnectTime => self.put_times(style, room, |attempt| attempt.connected),
+            Known::UpstreamHeaderTime => self.put_times(style, room, |attempt| attempt.head),
+            Known::Namespace => some(source().map(|source| &*source.namespace), room),
+            Known::IngressName => some(source().map(|source| &*source.ingress), room),
+            Known::LocationPath => some(source().map(|source| &*source.path), room),
+            Known::ServiceName => some(cluster().map(|id| id.map_or("", |id| &id.service)), room),
+            Known::ServicePort => some(cluster().map(|id| id.map_or("", |id| &id.port)), room),
+            Known::Reason => some(self.reason.map(Reason::code), room),
+            Known::Rule => match &self.route {
+                Some(route) => room.put_value(route.rule().to_string().as_bytes(), style),
+                None => style.put_unset(room),
+            },
             // Written down when the head was read.
-            _ => Value::Unset,
+            _ => style.put_unset(room),
         }
     }
 
-    fn push_upstream_name(&self, out: &mut Vec<u8>) -> Value {
-        let of_route = self.route.as_ref().map(|route| route.upstream.as_ref().map_or(DEFAULT_BACKEND, |up| up.name()));
+    fn put_time<'r>(&self, end: &End, form: TimeForm, room: &'r mut [u8]) -> Option<&'r mut [u8]> {
+        self.connection.worker().clock().put_at(end.now, form, room)
+    }
+
+    fn upstream_name(&self) -> Option<&str> {
         let of_default = || (self.to == Some(Destination::DefaultBackend)).then_some(DEFAULT_BACKEND);
-        push_some(of_route.or_else(of_default).map(str::as_bytes), out)
-    }
-
-    fn push_source(&self, out: &mut Vec<u8>, part: impl Fn(&CompiledRoute) -> &str) -> Value {
-        push_some(self.route.as_ref().map(|route| part(route).as_bytes()), out)
-    }
-
-    fn push_attempts(&self, out: &mut Vec<u8>, push: impl Fn(&Attempt, &mut Vec<u8>) -> Value) -> Value {
-        for (place, attempt) in self.attempts.iter().enumerate() {
-            if place > 0 {
-                out.extend_from_slice(b", ");
-            }
-            push(attempt, out);
+        match &self.route {
+            Some(route) => Some(route.upstream.as_ref().map_or(DEFAULT_BACKEND, |upstream| upstream.name())),
+            None => of_default(),
         }
-        if self.attempts.is_empty() { Value::Unset } else { Value::Set }
     }
 
-    fn push_times(&self, out: &mut Vec<u8>, part: impl Fn(&Attempt) -> Option<Duration>) -> Value {
-        self.push_attempts(out, |attempt, out| match part(attempt) {
-            Some(duration) => time(|out| push_seconds(duration, out), out),
-            None => push_display('-', out),
+    fn put_attempts<'r>(
+        &self,
+        style: Style,
+        room: &'r mut [u8],
+        put: impl for<'b> Fn(&Attempt, &'b mut [u8]) -> Option<&'b mut [u8]>,
+    ) -> Option<&'r mut [u8]> {
+        let [first, rest @ ..] = self.attempts.as_slice() else { return style.put_unset(room) };
+        let mut room = put(first, room)?;
+        for attempt in rest {
+            room = put(attempt, room.put(b", ")?)?;
+        }
+        Some(room)
+    }
+
+    fn put_times<'r>(
+        &self,
+        style: Style,
+        room: &'r mut [u8],
+        part: impl Fn(&Attempt) -> Option<Duration>,
+    ) -> Option<&'r mut [u8]> {
+        self.put_attempts(style, room, |attempt, room| match part(attempt) {
+            Some(duration) => put_seconds(duration, room),
+            None => room.put_first(b"-", 1),
         })
     }
 
+    /// Octets received, head included.
+    fn octets_received(&self) -> u64 {
+        self.head_octets as u64 + self.body.as_ref().map_or(0, |body| body.octets())
+    }
+
+    /// Octets sent, head included.
+    fn octets_sent(&self) -> u64 {
+        self.head_sent as u64 + self.body_sent
+    }
+
     /// Adds the request to the counts of its Ingress.
-    fn count(&self, status: u16, now: Instant) {
+    fn count(&self, end: &End) {
         let Some(counts) = self.connection.worker().requests() else { return };
-        let source = self.route.as_ref().map(|route| &route.route.source);
-        let host = match &self.place {
-            Place::Nowhere => return,
-            Place::AnyHost => "",
-            Place::HostOfRule => source.map_or("", |source| &source.host),
-            Place::Asked(host) => host,
-        };
-        let of_route = self.route.as_ref().and_then(|route| route.upstream.as_ref());
-        let canary = self.upstream().filter(|_| self.to == Some(Destination::Canary));
         let upstream = match self.attempts.as_slice() {
             [Attempt { connected, head, over, .. }] => {
                 Some(UpstreamTimes { connect: *connected, head: *head, response: *over })
             }
             _ => None,
         };
-        counts.add(&Finished {
+        let (received, sent) = (self.octets_received(), self.octets_sent());
+        let measured = Measured { request: end.took, upstream, received, sent };
+        let canary = self.to == Some(Destination::Canary);
+        let (method, status) = (self.method, end.status);
+        let key = self.route.as_ref().map(|route| SeriesKey { route, canary, method, status });
+        // The route gives all labels but method and status, unless the host is the client's.
+        let (key, host) = match &self.place {
+            Place::Nowhere => return,
+            Place::AnyHost => (key, ""),
+            Place::HostOfRule => (key, self.host_of_rule()),
+            Place::Asked(host) => (None, host.as_str()),
+        };
+        counts.add(key, &measured, || self.labels(host, end));
+    }
+
+    fn host_of_rule(&self) -> &str {
+        self.route.as_ref().map_or("", |route| &route.route.source.host)
+    }
+
+    fn labels<'r>(&'r self, host: &'r str, end: &End) -> Finished<'r> {
+        let source = self.route.as_ref().map(|route| &route.route.source);
+        let of_route = self.route.as_ref().and_then(|route| route.upstream.as_ref());
+        let canary = self.upstream().filter(|_| self.to == Some(Destination::Canary));
+        Finished {
             namespace: source.map_or("", |source| &source.namespace),
             ingress: source.map_or("", |source| &source.ingress),
             service: of_route.map_or("", |upstream| &upstream.id().service),
@@ -304,12 +355,8 @@ impl Exchange {
             host,
             canary: canary.map_or("", |canary| canary.name()),
             method: self.method,
-            status,
-            request: now.duration_since(self.began),
-            upstream,
-            received: self.head_octets as u64 + self.body.as_ref().map_or(0, |body| body.octets()),
-            sent: self.head_sent as u64 + self.body_sent,
-        });
+            status: end.status,
+        }
     }
 
     fn end_last_attempt(&mut self, now: Instant) {
@@ -340,11 +387,6 @@ impl Exchange {
 /// What ingress-nginx calls the default backend of the controller.
 const DEFAULT_BACKEND: &str = "upstream-default-backend";
 
-fn time(push: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) -> Value {
-    push(out);
-    Value::Set
-}
-
 impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
@@ -359,16 +401,15 @@ impl Drop for Exchange {
         let connection = Rc::clone(&self.connection);
         let worker = connection.worker();
         worker.counters().request(status, self.reason);
-        self.count(status, now);
+        let end = End { now, took: now.duration_since(self.began), status };
+        self.count(&end);
         if let Some(format) = &self.format {
-            let mut from_request = std::mem::take(&mut self.from_request);
-            worker.lines().add(|line| {
-                format.render(&mut from_request, &self.from_response, line, |variable, out| match variable {
-                    Variable::Known(known) => self.value(*known, status, now, out),
-                    _ => Value::Unset,
-                });
-            });
-            worker.captures().give_back(from_request);
+            let mut captured = self.captured.take().unwrap_or_else(|| worker.captures().take());
+            format.complete(&mut captured);
+            worker
+                .lines()
+                .add(|room| format.render(&captured, room, |known, style, room| self.put(known, &end, style, room)));
+            worker.captures().give_back(captured);
         }
         let unfinished_body = self.body.as_ref().is_some_and(|body| !body.has_ended());
         connection.request_over(now, unfinished_body);

@@ -69,10 +69,14 @@ pub struct RequestHead<'r> {
     pub octets: usize,
     longest_field: usize,
     meanings: Meanings,
-    /// The first line of `Host`, and how many there are.
-    host: (Option<&'r HeaderValue>, usize),
+    host: FieldLines<'r>,
+    user_agent: FieldLines<'r>,
+    referer: FieldLines<'r>,
     limits: HeaderBuffers,
 }
+
+/// The first line of a field, and how many there are.
+pub(super) type FieldLines<'r> = (Option<&'r HeaderValue>, usize);
 
 /// What a valid request head says.
 #[derive(Clone, Debug)]
@@ -110,6 +114,8 @@ impl<'r> RequestHead<'r> {
             longest_field: 0,
             meanings: Meanings::default(),
             host: (None, 0),
+            user_agent: (None, 0),
+            referer: (None, 0),
             limits: settings.client.header_buffers,
         };
         head.octets = head.line_octets() + "\r\n".len();
@@ -127,10 +133,22 @@ impl<'r> RequestHead<'r> {
         let meaning = Meaning::of(name);
         self.meanings.add(meaning);
         match meaning {
-            Meaning::Host => self.host = (self.host.0.or(Some(value)), self.host.1 + 1),
+            Meaning::Host => note_line(&mut self.host, value),
+            Meaning::UserAgent => note_line(&mut self.user_agent, value),
+            Meaning::Referer => note_line(&mut self.referer, value),
             Meaning::Connection if hop::names_others(value) => self.meanings.add(Meaning::Others),
             _ => {}
         }
+    }
+
+    /// `User-Agent`, which most logs have.
+    pub(super) fn user_agent(&self) -> FieldLines<'r> {
+        self.user_agent
+    }
+
+    /// `Referer`, which most logs have.
+    pub(super) fn referer(&self) -> FieldLines<'r> {
+        self.referer
     }
 
     /// Reads and judges it.
@@ -312,6 +330,10 @@ pub(super) static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwa
 pub(super) static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub(super) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+fn note_line<'r>(lines: &mut FieldLines<'r>, value: &'r HeaderValue) {
+    *lines = (lines.0.or(Some(value)), lines.1 + 1);
+}
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,10 @@ pub(super) enum Meaning {
     RequestId,
     /// `traceparent`.
     Traceparent,
+    /// `User-Agent`.
+    UserAgent,
+    /// `Referer`.
+    Referer,
     /// `Expect`; never passed on.
     Expect,
     /// `Connection`; of one connection only, as those that follow (RFC 9110 section 7.6.1).
@@ -53,11 +57,12 @@ impl Meaning {
             (6, "cookie") => Self::Cookie,
             (6, "accept") => Self::None,
             (7, "upgrade") => Self::Upgrade,
+            (7, "referer") => Self::Referer,
             (7, "trailer") => Self::HopByHop,
             (9, "forwarded") => Self::NotTheirs,
             (10, "connection") => Self::Connection,
             (10, "keep-alive") => Self::HopByHop,
-            (10, "user-agent") => Self::None,
+            (10, "user-agent") => Self::UserAgent,
             (11, "traceparent") => Self::Traceparent,
             (12, "x-request-id") => Self::RequestId,
             (14, "content-length") => Self::ContentLength,
@@ -101,7 +106,7 @@ impl Meaning {
 
 /// The meanings that fields of a head have.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Meanings(u16);
+pub(super) struct Meanings(u32);
 
 /// Those of fields that may have to be removed.
 const DOUBTFUL: Meanings = Meanings(
@@ -116,7 +121,7 @@ const DOUBTFUL: Meanings = Meanings(
 
 impl Meanings {
     const fn only(meaning: Meaning) -> Self {
-        Self(1 << meaning as u16)
+        Self(1 << meaning as u32)
     }
 
     /// Adds that of a field.
@@ -157,7 +162,9 @@ mod tests {
             (Meaning::NotTheirs, &["x-original-forwarded-for", "x-original-forwarded-host"]),
             (Meaning::Rerouting, &["x-original-url", "x-rewrite-url", "x-original-method", "x-http-method-override"]),
             (Meaning::Unusual, &["x_forwarded_for", "x.user", "user_agent", "a!"]),
-            (Meaning::None, &["user-agent", "accept", "accept-encoding", "accept-language", "x-forwarded-for"]),
+            (Meaning::None, &["accept", "accept-encoding", "accept-language", "x-forwarded-for", "referrer"]),
+            (Meaning::UserAgent, &["user-agent"]),
+            (Meaning::Referer, &["referer"]),
             (Meaning::None, &["ssl-client", "hosts", "tex", "x-original-urls", "authorization", "x-1"]),
         ] {
             for name in names {

@@ -57,12 +57,9 @@ impl Expander<'_> {
             Variable::Known(Known::Msec) => TimeForm::Milliseconds,
             Variable::Known(Known::TimeLocal) => TimeForm::Local,
             Variable::Known(Known::TimeIso8601) => TimeForm::Iso8601,
-            other => {
-                self.variables.push(other, text);
-                return;
-            }
+            other => return self.variables.push(other, text),
         };
-        self.clock.push_now(time, text);
+        self.clock.put_now(time, text);
     }
 }
 

@@ -1,13 +1,14 @@
 //! The values of nginx variables that a request head and its route give.
 
-use std::io::Write;
+use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use portcullis_model::{Known, Part, Template, Variable};
 
-use super::head::{Reading, RequestHead, X_FORWARDED_FOR};
-use crate::access_log::Value;
+use super::head::{FieldLines, Reading, RequestHead, X_FORWARDED_FOR};
+use crate::access_log::{HeadVariable, Room, Style, put_ip, put_number};
 use crate::table::CompiledRoute;
+use crate::upstream::Upstream;
 
 /// A request with what is known when its head was read.
 #[derive(Clone, Copy)]
@@ -50,74 +51,93 @@ impl Variables<'_> {
             match part {
                 Part::Literal(literal) => text.extend_from_slice(literal.as_bytes()),
                 Part::Capture(group) => text.extend_from_slice(groups.get(usize::from(*group)).unwrap_or(&&[][..])),
-                Part::Variable(variable) => {
-                    self.push(variable, &mut text);
-                }
+                Part::Variable(variable) => self.push(variable, &mut text),
             }
         }
         text
     }
 
-    /// Appends the value of a variable.
-    pub(super) fn push(&self, variable: &Variable, out: &mut Vec<u8>) -> Value {
+    /// Appends the value of a variable; nothing where it has none.
+    pub(super) fn push(&self, variable: &Variable, out: &mut Vec<u8>) {
+        let style = Style::Verbatim;
+        // There is always room in a vector.
         match variable {
-            Variable::Known(known) => self.push_known(*known, out),
-            Variable::Header(name) => push_field(self.head.headers, name, out),
-            Variable::Cookie(name) => push_some(cookie(self.head.headers, name), out),
-            Variable::Argument(name) => push_some(argument(self.head.query(), name).map(str::as_bytes), out),
-            Variable::SentHeader(_) | Variable::UpstreamHeader(_) => Value::Unset,
+            Variable::Known(known) => self.put_known(*known, style, out),
+            Variable::Header(name) => HeaderName::from_bytes(name.as_bytes())
+                .map_or(None, |name| put_field(self.head.headers, &name, style, out)),
+            Variable::Cookie(name) => style.put_some(cookie(self.head.headers, name), out),
+            Variable::Argument(name) => style.put_some(argument(self.head.query(), name).map(str::as_bytes), out),
+            Variable::SentHeader(_) | Variable::UpstreamHeader(_) => None,
+        };
+    }
+
+    /// Writes the value of a variable, for the log.
+    pub(super) fn put<R: Room>(&self, variable: &HeadVariable, style: Style, room: R) -> Option<R> {
+        match variable {
+            HeadVariable::Known(known) => self.put_known(*known, style, room),
+            HeadVariable::Field(name) => put_field(self.head.headers, name, style, room),
+            HeadVariable::UserAgent => self.put_lines(self.head.user_agent(), &header::USER_AGENT, style, room),
+            HeadVariable::Referer => self.put_lines(self.head.referer(), &header::REFERER, style, room),
+            HeadVariable::Cookie(name) => style.put_some(cookie(self.head.headers, name), room),
+            HeadVariable::Argument(name) => style.put_some(argument(self.head.query(), name).map(str::as_bytes), room),
+            HeadVariable::Nothing => style.put_unset(room),
         }
     }
 
-    fn push_known(&self, known: Known, out: &mut Vec<u8>) -> Value {
+    /// Writes all lines of a field of which the first is known.
+    fn put_lines<R: Room>(&self, lines: FieldLines<'_>, name: &HeaderName, style: Style, room: R) -> Option<R> {
+        match lines {
+            (first, 0 | 1) => style.put_some(first.map(HeaderValue::as_bytes), room),
+            _ => put_field(self.head.headers, name, style, room),
+        }
+    }
+
+    fn put_known<R: Room>(&self, known: Known, style: Style, room: R) -> Option<R> {
         let head = self.head;
-        let set = |out: &mut Vec<u8>, text: &str| push_some(Some(text.as_bytes()), out);
+        let some = |text: Option<&str>, room: R| style.put_some(text.map(str::as_bytes), room);
+        let tls = self.connection.tls;
         match known {
-            Known::RemoteAddr | Known::BinaryRemoteAddr => push_display(head.peer.client, out),
+            Known::RemoteAddr | Known::BinaryRemoteAddr => put_ip(head.peer.client, room),
             Known::ProxyProtocolAddr => match head.facts.proxied {
-                Some(proxied) => push_display(proxied.source.to_canonical(), out),
-                None => Value::Unset,
+                Some(proxied) => put_ip(proxied.source.to_canonical(), room),
+                None => style.put_unset(room),
             },
-            Known::RemotePort => push_display(head.facts.peer.port(), out),
-            Known::Request => {
-                push_display(format_args!("{} {} {}", head.method, head.target(), protocol(head.version)), out)
-            }
-            Known::RequestMethod => set(out, head.method.as_str()),
-            Known::RequestUri => set(out, head.target()),
-            Known::Uri => set(out, self.reading.map_or(head.raw_path(), |reading| reading.path.as_str())),
-            Known::Args => push_some(head.query().map(str::as_bytes), out),
-            Known::IsArgs => set(out, if head.query().is_some_and(|query| !query.is_empty()) { "?" } else { "" }),
-            Known::Scheme => set(out, head.facts.scheme()),
-            Known::PassAccessScheme => set(out, head.scheme()),
-            Known::ServerProtocol => set(out, protocol(head.version)),
-            Known::ServerPort => push_display(head.facts.port, out),
-            Known::Host => push_some(self.host().map(str::as_bytes), out),
-            Known::BestHttpHost => push_some(self.best_host().map(str::as_bytes), out),
-            Known::Connection => push_display(self.connection.number, out),
-            Known::ConnectionRequests => push_display(self.connection.requests, out),
-            Known::SslProtocol => push_some(self.connection.tls.map(|tls| tls.protocol.as_bytes()), out),
-            Known::SslCipher => push_some(self.connection.tls.map(|tls| tls.cipher.as_bytes()), out),
-            Known::SslServerName => {
-                push_some(self.connection.tls.and_then(|tls| tls.server_name.as_deref()).map(str::as_bytes), out)
-            }
+            Known::RemotePort => put_number(head.facts.peer.port().into(), room),
+            Known::Request => put_request_line(head, style, room),
+            Known::RequestMethod => room.put_value(head.method.as_str().as_bytes(), style),
+            Known::RequestUri => room.put_value(head.target().as_bytes(), style),
+            Known::Uri => some(Some(self.reading.map_or(head.raw_path(), |reading| reading.path.as_str())), room),
+            Known::Args => some(head.query(), room),
+            Known::IsArgs => room.put(if head.query().is_some_and(|query| !query.is_empty()) { b"?" } else { b"" }),
+            Known::Scheme => room.put(head.facts.scheme().as_bytes()),
+            Known::PassAccessScheme => some(Some(head.scheme()), room),
+            Known::ServerProtocol => room.put(protocol(head.version).as_bytes()),
+            Known::ServerPort => put_number(head.facts.port.into(), room),
+            Known::Host => some(self.host(), room),
+            Known::BestHttpHost => some(self.best_host(), room),
+            Known::Connection => put_number(self.connection.number, room),
+            Known::ConnectionRequests => put_number(self.connection.requests, room),
+            Known::SslProtocol => some(tls.map(|tls| tls.protocol), room),
+            Known::SslCipher => some(tls.map(|tls| tls.cipher.as_str()), room),
+            Known::SslServerName => some(tls.and_then(|tls| tls.server_name.as_deref()), room),
             Known::ProxyAddXForwardedFor => {
-                let mut before = head.headers.get_all(&X_FORWARDED_FOR).iter();
-                if push_joined(&mut before, out) == Value::Set {
-                    out.extend_from_slice(b", ");
-                }
-                push_display(head.peer.client, out)
+                let room = match head.headers.contains_key(&X_FORWARDED_FOR) {
+                    true => put_field(head.headers, &X_FORWARDED_FOR, style, room)?.put(b", ")?,
+                    false => room,
+                };
+                put_ip(head.peer.client, room)
             }
-            Known::Namespace => self.push_source(|route| &route.route.source.namespace, out),
-            Known::IngressName => self.push_source(|route| &route.route.source.ingress, out),
-            Known::LocationPath => self.push_source(|route| &route.route.source.path, out),
-            Known::ServiceName => self.push_cluster(|id| &id.service, out),
-            Known::ServicePort => self.push_cluster(|id| &id.port, out),
-            Known::ProxyUpstreamName => push_some(
-                self.route.and_then(|route| route.upstream.as_ref()).map(|upstream| upstream.name().as_bytes()),
-                out,
-            ),
-            Known::Rule => self.route.map_or(Value::Unset, |route| push_display(route.rule(), out)),
-            Known::ServerName => self.push_source(|route| &route.route.source.host, out),
+            Known::Namespace => some(self.route.map(|route| &*route.route.source.namespace), room),
+            Known::IngressName => some(self.route.map(|route| &*route.route.source.ingress), room),
+            Known::LocationPath => some(self.route.map(|route| &*route.route.source.path), room),
+            Known::ServerName => some(self.route.map(|route| &*route.route.source.host), room),
+            Known::ServiceName => some(self.upstream().map(|upstream| &*upstream.id().service), room),
+            Known::ServicePort => some(self.upstream().map(|upstream| &*upstream.id().port), room),
+            Known::ProxyUpstreamName => some(self.upstream().map(|upstream| &**upstream.name()), room),
+            Known::Rule => match self.route {
+                Some(route) => room.put_value(route.rule().to_string().as_bytes(), style),
+                None => style.put_unset(room),
+            },
             // Known to the log alone, at the end.
             Known::RemoteUser
             | Known::TimeLocal
@@ -136,16 +156,12 @@ impl Variables<'_> {
             | Known::UpstreamConnectTime
             | Known::UpstreamHeaderTime
             | Known::UpstreamStatus
-            | Known::Reason => Value::Unset,
+            | Known::Reason => style.put_unset(room),
         }
     }
 
-    fn push_source(&self, part: impl Fn(&CompiledRoute) -> &str, out: &mut Vec<u8>) -> Value {
-        push_some(self.route.map(|route| part(route).as_bytes()), out)
-    }
-
-    fn push_cluster(&self, part: impl Fn(&portcullis_model::ClusterId) -> &str, out: &mut Vec<u8>) -> Value {
-        push_some(self.route.and_then(|route| route.upstream.as_ref()).map(|up| part(up.id()).as_bytes()), out)
+    fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.route.and_then(|route| route.upstream.as_ref())
     }
 
     fn host(&self) -> Option<&str> {
@@ -169,34 +185,33 @@ pub(super) fn protocol(version: Version) -> &'static str {
     }
 }
 
-/// Appends all lines of a field, as nginx joins them.
-pub(super) fn push_field(headers: &HeaderMap, name: &str, out: &mut Vec<u8>) -> Value {
-    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return Value::Unset };
-    push_joined(&mut headers.get_all(name).iter(), out)
+fn put_request_line<R: Room>(head: &RequestHead<'_>, style: Style, room: R) -> Option<R> {
+    // A method has no octet that any style would change (RFC 9110 section 5.6.2).
+    let room = room.put(head.method.as_str().as_bytes())?.put_first(b" ", 1)?;
+    let room = room.put_value(head.target().as_bytes(), style)?.put_first(b" ", 1)?;
+    room.put(protocol(head.version).as_bytes())
 }
 
-fn push_joined<'v>(values: &mut impl Iterator<Item = &'v http::HeaderValue>, out: &mut Vec<u8>) -> Value {
-    let Some(first) = values.next() else { return Value::Unset };
-    out.extend_from_slice(first.as_bytes());
-    for value in values {
-        out.extend_from_slice(b", ");
-        out.extend_from_slice(value.as_bytes());
+/// Appends all lines of a field, as nginx joins them. Returns whether there are any.
+pub(super) fn push_field(headers: &HeaderMap, name: &str, out: &mut Vec<u8>) -> bool {
+    let Some(name) = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| headers.contains_key(name)) else {
+        return false;
+    };
+    put_field(headers, &name, Style::Verbatim, out).is_some()
+}
+
+/// Writes all lines of a field, as nginx joins them.
+pub(super) fn put_field<R: Room>(headers: &HeaderMap, name: &HeaderName, style: Style, room: R) -> Option<R> {
+    // Mostly no field has several lines, and to ask for the only one is cheaper.
+    if headers.len() == headers.keys_len() {
+        return style.put_some(headers.get(name).map(HeaderValue::as_bytes), room);
     }
-    Value::Set
-}
-
-/// Appends what can be displayed.
-pub(super) fn push_display(value: impl std::fmt::Display, out: &mut Vec<u8>) -> Value {
-    // Writing into memory cannot fail.
-    write!(out, "{value}").ok();
-    Value::Set
-}
-
-/// Appends a value if there is one.
-pub(super) fn push_some(value: Option<&[u8]>, out: &mut Vec<u8>) -> Value {
-    let Some(value) = value else { return Value::Unset };
-    out.extend_from_slice(value);
-    Value::Set
+    let mut lines = headers.get_all(name).iter();
+    let mut room = style.put_some(lines.next().map(HeaderValue::as_bytes), room)?;
+    for line in lines {
+        room = room.put(b", ")?.put_value(line.as_bytes(), style)?;
+    }
+    Some(room)
 }
 
 /// The value of a cookie (RFC 6265 section 4.2): the first of that name.
@@ -213,15 +228,18 @@ fn argument<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use portcullis_model::Settings;
 
     use super::super::testing::{PLAIN, parts};
     use super::*;
+    use crate::access_log::{Batch, Captured, Lines, LogFormat};
 
     #[test]
     fn a_head_gives_values_for_its_variables() {
         let parts = parts(
-            "GET /a%20b?x=1&Y=2 HTTP/1.1\nHost: Shop.Example:8080\nX-User: u\nX-User: v\nCookie: a=1; bb=2\nCookie: c=3\nX-Forwarded-For: 1.2.3.4",
+            "GET /a%20b?x=1&Y=2 HTTP/1.1\nHost: Shop.Example:8080\nX-User: u\nX-User: v\nUser-Agent: one\nReferer: two\nReferer: three\nCookie: a=1; bb=2\nCookie: c=3\nX-Forwarded-For: 1.2.3.4",
         );
         let head = RequestHead::new(&parts, PLAIN, &Settings::default());
         let reading = head.read().unwrap();
@@ -241,6 +259,8 @@ mod tests {
             ("scheme", Some("http")),
             ("http_x_user", Some("u, v")),
             ("http_x_other", None),
+            ("http_user_agent", Some("one")),
+            ("http_referer", Some("two, three")),
             ("cookie_bb", Some("2")),
             ("cookie_c", Some("3")),
             ("cookie_b", None),
@@ -253,9 +273,37 @@ mod tests {
             ("namespace", None),
         ] {
             let mut out = Vec::new();
-            let value = variables.push(&Variable::parse(name).unwrap(), &mut out);
-            let got = (value == Value::Set).then(|| String::from_utf8(out).unwrap());
-            assert_eq!(got.as_deref(), want, "{name}");
+            variables.push(&Variable::parse(name).unwrap(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), want.unwrap_or_default(), "{name}");
+            let mut logged = Vec::new();
+            variables.put(&HeadVariable::new(&Variable::parse(name).unwrap()), Style::Default, &mut logged).unwrap();
+            assert_eq!(String::from_utf8(logged).unwrap(), want.unwrap_or("-"), "{name}");
         }
+    }
+
+    #[test]
+    fn lines_need_no_memory_but_what_the_lines_before_them_had() {
+        let parts = parts("GET /a?b=c HTTP/1.1\nHost: a.example\nUser-Agent: \"odd\"\nReferer: http://b.example/");
+        let head = RequestHead::new(&parts, PLAIN, &Settings::default());
+        let reading = head.read().unwrap();
+        let connection = ConnectionVariables::default();
+        let variables = Variables { head: &head, reading: Some(&reading), route: None, connection };
+        let format = LogFormat::new(Arc::new(Settings::default()));
+        let (queue, batches) = sync_channel(2);
+        let (lines, mut captured) = (Lines::new(queue, Arc::default()), Captured::default());
+        let mut write = || {
+            for _ in 0..100 {
+                format.capture_request(&mut captured, |variable, style, room| variables.put(variable, style, room));
+                format.complete(&mut captured);
+                lines.add(|room| format.render(&captured, room, |_, _, room| put_number(12_345, room)));
+                captured.clear();
+            }
+            lines.hand_over();
+            batches.try_iter().for_each(Batch::give_back);
+        };
+        write();
+        assert_eq!(allocation_counter::measure(write).count_total, 0);
+        drop(lines);
+        assert!(batches.recv().is_err());
     }
 }

@@ -20,7 +20,7 @@ use super::drain::Stage;
 use super::listener::{self, BindError, bind_all};
 use super::tls::Acceptor;
 use super::worker::Worker;
-use crate::access_log::Writer;
+use crate::access_log::{Queue, Writer};
 use crate::metrics::{self, Counters, RequestLabels, RequestTotals, Totals};
 use crate::table::TableReader;
 
@@ -181,7 +181,7 @@ struct Start {
     shared: Arc<Shared>,
     http: Vec<TcpListener>,
     https: Vec<TcpListener>,
-    log: SyncSender<Vec<u8>>,
+    log: Queue,
     number: usize,
     neighbours: Arc<[Neighbour]>,
     inbox: mpsc::Receiver<Handed>,

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use portcullis_model::{PatternCache, Settings};
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 use super::config::ServerConfig;
 use super::drain::Drain;
 use super::exec;
-use crate::access_log::{Captured, Lines, LogFormat, WallClock};
+use crate::access_log::{Captured, Lines, LogFormat, Queue, WallClock};
 use crate::body::Storage;
 use crate::metrics::{Counters, RequestCounts};
 use crate::random::Random;
@@ -48,7 +47,7 @@ impl Worker {
     pub(super) fn new(
         config: &Arc<ServerConfig>,
         table: &TableReader,
-        log: SyncSender<Vec<u8>>,
+        log: Queue,
         upstream_tls: ClientConfig,
         counters: Arc<Counters>,
     ) -> Self {
@@ -188,17 +187,18 @@ impl Worker {
 
 /// Buffers for log lines that are used again and again.
 #[derive(Debug, Default)]
-pub(crate) struct Captures(RefCell<Vec<Captured>>);
+#[expect(clippy::vec_box, reason = "requests have them boxed")]
+pub(crate) struct Captures(RefCell<Vec<Box<Captured>>>);
 
 /// Buffers that are kept: as many as requests are usually under way at once.
 const KEPT: usize = 256;
 
 impl Captures {
-    pub(crate) fn take(&self) -> Captured {
+    pub(crate) fn take(&self) -> Box<Captured> {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, mut captured: Captured) {
+    pub(crate) fn give_back(&self, mut captured: Box<Captured>) {
         let mut kept = self.0.borrow_mut();
         if kept.len() < KEPT && captured.is_worth_keeping() {
             captured.clear();

@@ -1,0 +1,66 @@
+//! What a log line needs of the heads of a request and its response, written down while they are there.
+
+use super::room::Buffer;
+
+/// Parts of a line, escaped. Reused from request to request.
+#[derive(Debug, Default)]
+pub(crate) struct Captured {
+    pub(super) request: Runs,
+    pub(super) response: Runs,
+}
+
+/// Parts of a line that have others between them.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// All of them.
+    pub(super) text: Buffer,
+    pub(super) lengths: Vec<usize>,
+}
+
+/// A buffer that grew beyond this is not kept for the next request.
+const USUAL: usize = 4096;
+
+impl Captured {
+    /// Whether it has room, and not too much.
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        (1..=USUAL).contains(&(self.request.text.room() + self.response.text.room()))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.request.clear();
+        self.response.clear();
+    }
+}
+
+impl Runs {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.lengths.clear();
+    }
+
+    /// Whether nothing was written down.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// To go through them.
+    pub(super) fn begin(&self) -> RunsLeft<'_> {
+        RunsLeft { text: self.text.text(), lengths: self.lengths.iter() }
+    }
+}
+
+/// Parts that were not gone through yet.
+pub(super) struct RunsLeft<'c> {
+    text: &'c [u8],
+    lengths: std::slice::Iter<'c, usize>,
+}
+
+impl<'c> RunsLeft<'c> {
+    /// The next part.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<&'c [u8]> {
+        let (run, rest) = self.text.split_at_checked(*self.lengths.next()?)?;
+        self.text = rest;
+        Some(run)
+    }
+}
