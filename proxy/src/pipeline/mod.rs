@@ -111,7 +111,7 @@ pub(crate) async fn handle(
             let sent = proxy(&mut delivery, &mut exchange).await;
             exchange.session = endpoint::new_session(&exchange, misreads_none);
             match sent {
-                Ok(sent) if sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
+                Ok(sent) if sent.head.status == StatusCode::SWITCHING_PROTOCOLS => reply.switch(sent, exchange),
                 Ok(sent) => reply.relay(sent, exchange, trailers),
                 Err(error) => reply.answer(&refusal(&error, &exchange), false, exchange),
             }
@@ -302,11 +302,7 @@ async fn proxy(delivery: &mut Delivery, exchange: &mut Exchange) -> Result<Sent,
     let upstream = exchange.upstream().map(Arc::clone).ok_or(ProxyError::NoEndpoints)?;
     let Exchange { choice, attempts, .. } = exchange;
     let sent = send(connection.worker(), (&upstream, choice), delivery, attempts).await?;
-    if exchange.handshake.allows(sent.response.status(), sent.response.headers()) {
-        Ok(sent)
-    } else {
-        Err(ProxyError::BadUpgrade)
-    }
+    if exchange.handshake.allows(sent.head.status, &sent.head.headers) { Ok(sent) } else { Err(ProxyError::BadUpgrade) }
 }
 
 /// The answer to a request that failed on its way.
@@ -357,17 +353,17 @@ impl Reply<'_> {
 
     /// The response of an upstream.
     fn relay(&self, sent: Sent, exchange: Box<Exchange>, trailers: bool) -> Response<ResponseBody> {
-        let (mut parts, incoming) = sent.response.into_parts();
-        let ahead = buffering::is_ahead(&exchange.bodies, &parts.headers) && !incoming.is_end_stream();
+        let Sent { head: mut parts, connection } = sent;
+        let ahead = buffering::is_ahead(&exchange.bodies, &parts.headers) && !connection.is_end_stream();
         self.fields(&exchange).apply(&mut parts.headers);
         add_session(&mut parts.headers, &exchange);
         let phrase = parts.extensions.remove::<hyper::ext::ReasonPhrase>();
         let mut response = respond_with(parts.status, parts.headers, exchange, |exchange| {
             if !ahead {
-                return ResponseBody::upstream(incoming, sent.connection, exchange, trailers);
+                return ResponseBody::upstream(connection, exchange, trailers);
             }
             let (upstream, worker) = (exchange.upstream().cloned(), exchange.connection().worker());
-            let ahead = ReadAhead::start(incoming, sent.connection, upstream, worker, &exchange.bodies.policy);
+            let ahead = ReadAhead::start(connection, upstream, worker, &exchange.bodies.policy);
             ResponseBody::ahead(ahead, exchange)
         });
         if let Some(phrase) = phrase {
@@ -378,7 +374,7 @@ impl Reply<'_> {
 
     /// The 101 of an upstream; the tunnel begins when hyper has sent it.
     fn switch(&self, sent: Sent, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
-        let (mut parts, _) = sent.response.into_parts();
+        let Sent { head: mut parts, connection: upgraded } = sent;
         self.fields(&exchange).apply(&mut parts.headers);
         add_session(&mut parts.headers, &exchange);
         let extended = match std::mem::take(&mut exchange.handshake) {
@@ -397,7 +393,7 @@ impl Reply<'_> {
         }
         exchange.note_response(parts.status, &parts.headers);
         let connection = Rc::clone(exchange.connection());
-        match (Tunnel::new(*sent.connection, exchange), extended) {
+        match (Tunnel::new(*upgraded, exchange), extended) {
             (Some(tunnel), Some(extended)) => {
                 // Tells the client to go, if it should. The stream outlives it.
                 connection.close_after(&mut parts.headers);

@@ -10,14 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use http_body::{Body, SizeHint};
-use hyper::body::Incoming;
+use http_body::SizeHint;
 use portcullis_model::policy::BodyPolicy;
 use tokio::time::Instant;
 
 use crate::body::{Room, Spool};
 use crate::server::Worker;
-use crate::upstream::{Connection, Upstream};
+use crate::upstream::{Broken as BrokenOff, Connection, Upstream};
 
 /// The client's end of a response that is received ahead of it.
 pub(super) struct ReadAhead {
@@ -64,7 +63,6 @@ const TOGETHER: usize = 64 * 1024;
 impl ReadAhead {
     /// Receives a response from now on. `upstream` has its connection back as soon as all of it is here.
     pub(super) fn start(
-        incoming: Incoming,
         connection: Box<Connection>,
         upstream: Option<Arc<Upstream>>,
         worker: &Rc<Worker>,
@@ -79,16 +77,16 @@ impl ReadAhead {
             client: None,
             upstream: None,
         }));
-        let left = incoming.size_hint().exact();
+        let left = connection.size_hint().exact();
         let receiver = Receiver {
-            incoming,
+            connection,
             queue: Rc::clone(&queue),
             worker: Rc::clone(worker),
             memory: policy.response_memory().max(BodyPolicy::LEAST_MEMORY),
             disk: policy.response_disk,
             spool: None,
         };
-        worker.spawn(receiver.run(connection, upstream));
+        worker.spawn(receiver.run(upstream));
         Self { queue, left, reading: None }
     }
 
@@ -201,7 +199,7 @@ fn wake(waker: &mut Option<Waker>) {
 
 /// The upstream's end.
 struct Receiver {
-    incoming: Incoming,
+    connection: Box<Connection>,
     queue: Rc<RefCell<Queue>>,
     worker: Rc<Worker>,
     /// Octets that may wait in memory, and on disk.
@@ -214,13 +212,13 @@ struct Receiver {
 struct Abandoned;
 
 impl Receiver {
-    async fn run(mut self, connection: Box<Connection>, upstream: Option<Arc<Upstream>>) {
+    async fn run(mut self, upstream: Option<Arc<Upstream>>) {
         let Ok(received) = self.receive().await else { return };
         let end = match received {
-            Err(_) => Err(Broken::Upstream(connection.is_late())),
+            Err(_) => Err(Broken::Upstream(self.connection.is_late())),
             Ok(()) => {
                 if let Some(upstream) = upstream {
-                    self.worker.pool().put(connection, &upstream);
+                    self.worker.pool().put(self.connection, &upstream);
                 }
                 Ok(Instant::now())
             }
@@ -230,14 +228,14 @@ impl Receiver {
         wake(&mut queue.client);
     }
 
-    async fn receive(&mut self) -> Result<Result<(), hyper::Error>, Abandoned> {
+    async fn receive(&mut self) -> Result<Result<(), BrokenOff>, Abandoned> {
         loop {
             let piece = match self.next().await? {
                 None => return Ok(Ok(())),
                 Some(Err(error)) => return Ok(Err(error)),
                 Some(Ok(piece)) => piece,
             };
-            let is_last = self.incoming.is_end_stream();
+            let is_last = self.connection.is_end_stream();
             self.store(&piece).await?;
             if is_last {
                 return Ok(Ok(()));
@@ -245,10 +243,10 @@ impl Receiver {
         }
     }
 
-    async fn next(&mut self) -> Result<Option<Result<Bytes, hyper::Error>>, Abandoned> {
-        let (incoming, queue) = (&mut self.incoming, &self.queue);
+    async fn next(&mut self) -> Result<Option<Result<Bytes, BrokenOff>>, Abandoned> {
+        let (connection, queue) = (&mut self.connection, &self.queue);
         poll_fn(|cx| {
-            while let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) {
+            while let Poll::Ready(frame) = connection.poll_frame(cx) {
                 match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
                     None => return Poll::Ready(Ok(None)),
                     Some(Err(error)) => return Poll::Ready(Ok(Some(Err(error)))),

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use portcullis_model::Reason;
 
 use super::exchange::Exchange;
@@ -52,13 +51,8 @@ impl ResponseBody {
     }
 
     /// What an upstream sends, with its trailers or without.
-    pub(super) fn upstream(
-        incoming: Incoming,
-        connection: Box<Connection>,
-        exchange: Box<Exchange>,
-        trailers: bool,
-    ) -> Self {
-        let source = Source::Upstream(UpstreamBody::new(incoming, connection, trailers));
+    pub(super) fn upstream(connection: Box<Connection>, exchange: Box<Exchange>, trailers: bool) -> Self {
+        let source = Source::Upstream(UpstreamBody::new(connection, trailers));
         Self { source, rest: Bytes::new(), exchange: Some(exchange) }
     }
 

@@ -1,11 +1,9 @@
-//! The body of an upstream's response as it comes, and the connection it comes on.
+//! The body of an upstream's response as it comes.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 
 use crate::body::BodyError;
 use crate::trailers;
@@ -14,7 +12,6 @@ use crate::upstream::Connection;
 /// What an upstream sends.
 #[derive(Debug)]
 pub(super) struct UpstreamBody {
-    incoming: Incoming,
     /// None once the upstream has sent everything.
     connection: Option<Box<Connection>>,
     /// Whether trailers are passed on: from HTTP/2 to HTTP/2 only (nginx: `proxy_pass_trailers off`).
@@ -29,14 +26,15 @@ pub(super) struct BrokenOff {
 }
 
 impl UpstreamBody {
-    pub(super) fn new(incoming: Incoming, connection: Box<Connection>, trailers: bool) -> Self {
-        Self { incoming, connection: Some(connection), trailers }
+    pub(super) fn new(connection: Box<Connection>, trailers: bool) -> Self {
+        Self { connection: Some(connection), trailers }
     }
 
     /// The next piece, or the trailers that may be passed on.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         loop {
-            let Some(received) = ready!(self.receive(cx)) else { return Poll::Ready(None) };
+            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+            let Some(received) = ready!(connection.poll_frame(cx)) else { return Poll::Ready(None) };
             let Ok(frame) = received else { return Poll::Ready(Some(Err(self.broken_off()))) };
             let trailers = match frame.into_data() {
                 Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -46,21 +44,6 @@ impl UpstreamBody {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers::admitted(trailers)))));
             }
         }
-    }
-
-    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        // Connections of HTTP/1 watch over their silence themselves.
-        if let Some(stream) = self.connection.as_mut().and_then(|connection| connection.http2()) {
-            match &polled {
-                Poll::Pending if stream.is_silent_too_long(cx) => return Poll::Ready(Some(Err(()))),
-                Poll::Pending => {}
-                // hyper takes a stream that is reset with `NO_ERROR` for one that has ended (RFC 9113 section 8.1).
-                Poll::Ready(None) if !self.incoming.is_end_stream() => return Poll::Ready(Some(Err(()))),
-                Poll::Ready(_) => stream.went_on(),
-            }
-        }
-        polled.map_err(drop)
     }
 
     fn broken_off(&mut self) -> BrokenOff {
@@ -74,10 +57,10 @@ impl UpstreamBody {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.connection.as_ref().is_none_or(|connection| connection.is_end_stream())
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.connection.as_ref().map_or(SizeHint::with_exact(0), |connection| connection.size_hint())
     }
 }

@@ -7,8 +7,11 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
-use hyper::body::{Body, Incoming};
+use bytes::Bytes;
+use http::response::Parts as ResponseParts;
+use http::{Request, Version};
+use http_body::Frame;
+use hyper::body::{Body, Incoming, SizeHint};
 use hyper::client::conn::http1::{Parts, SendRequest};
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
@@ -80,7 +83,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for the response head. The limits hold until the exchange is over, body included.
+    /// Sends a request and waits for the response head; the body is had from the connection then. The limits hold until the
+    /// exchange is over, body included.
     ///
     /// # Errors
     ///
@@ -89,13 +93,41 @@ impl Connection {
         &mut self,
         request: Request<RequestBody>,
         timeouts: &Timeouts,
-    ) -> impl Future<Output = Result<Response<Incoming>, SendError>> {
+    ) -> impl Future<Output = Result<ResponseParts, SendError>> {
         // Begun at once, so that the future has no room for the request.
         match self {
             Self::Http1(connection) => Exchanging::Own { exchanging: connection.exchange(request, timeouts) },
             Self::Http2(stream, (_, transport)) => Exchanging::Shared {
                 exchanging: Box::pin(stream.exchange(request, transport.tls().is_some(), timeouts.read.duration())),
             },
+        }
+    }
+
+    /// The next piece of the response's body, or its trailers; none at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`], after which the connection is of no use.
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self {
+            Self::Http1(connection) => connection.poll_frame(cx),
+            Self::Http2(stream, _) => stream.poll_frame(cx),
+        }
+    }
+
+    /// Whether all of the response is here.
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.incoming.as_ref().is_none_or(Body::is_end_stream),
+            Self::Http2(stream, _) => stream.is_end_stream(),
+        }
+    }
+
+    /// How much of the response's body is still to come, as far as that is known.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(connection) => connection.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint),
+            Self::Http2(stream, _) => stream.size_hint(),
         }
     }
 
@@ -120,14 +152,6 @@ impl Connection {
         match self {
             Self::Http1(connection) => connection.meter.expired().is_some(),
             Self::Http2(stream, _) => stream.is_late(),
-        }
-    }
-
-    /// The share in a connection that others use, too: its silence has to be watched from outside.
-    pub(crate) fn http2(&mut self) -> Option<&mut Http2Stream> {
-        match self {
-            Self::Http1(_) => None,
-            Self::Http2(stream, _) => Some(stream),
         }
     }
 
@@ -164,6 +188,8 @@ impl<O: Future, S: Future<Output = O::Output>> Future for Exchanging<O, S> {
 #[derive(Debug)]
 pub(crate) struct Http1Connection {
     sender: SendRequest<RequestBody>,
+    /// The response's body.
+    incoming: Option<Incoming>,
     meter: Rc<Meter>,
     upgraded: Upgraded,
     /// Of the exchange under way.
@@ -189,6 +215,7 @@ impl Http1Connection {
     pub(super) fn new(sender: SendRequest<RequestBody>, meter: Rc<Meter>, upgraded: Upgraded, peer: Peer) -> Self {
         Self {
             sender,
+            incoming: None,
             meter,
             upgraded,
             read_timeout: Duration::ZERO,
@@ -223,7 +250,7 @@ impl Http1Connection {
         &mut self,
         request: Request<RequestBody>,
         timeouts: &Timeouts,
-    ) -> impl Future<Output = Result<Response<Incoming>, SendError>> {
+    ) -> impl Future<Output = Result<ResponseParts, SendError>> {
         self.requests += 1;
         self.read_timeout = timeouts.read.duration();
         self.meter.set_patience(Patience::Gap(self.read_timeout));
@@ -232,11 +259,16 @@ impl Http1Connection {
         let unsendable = request.version() == Version::HTTP_10 && request.body().size_hint().exact().is_none();
         let sending = (!unsendable).then(|| self.sender.send_request(request));
         async {
-            match sending {
-                Some(sending) => sending.await.map_err(|error| self.judge(error)),
-                None => Err(SendError { unsent: true, error: ProxyError::LengthRequired }),
-            }
+            let sending = sending.ok_or(SendError { unsent: true, error: ProxyError::LengthRequired })?;
+            let (parts, incoming) = sending.await.map_err(|error| self.judge(error))?.into_parts();
+            self.incoming = Some(incoming);
+            Ok(parts)
         }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        Pin::new(incoming).poll_frame(cx).map_err(|_| Broken)
     }
 
     fn judge(&self, error: hyper::Error) -> SendError {
@@ -253,6 +285,7 @@ impl Http1Connection {
     /// Ends an exchange with an endpoint of `upstream`: nothing is waited for any more.
     pub(super) fn finish(&mut self, upstream: &Arc<Upstream>) {
         self.meter.set_patience(Patience::Unlimited);
+        self.incoming = None;
         if self.owner.number != Some(upstream.number()) {
             let number = Some(upstream.number());
             self.owner = Owner { upstream: Arc::downgrade(upstream), number, generation: None };
@@ -277,6 +310,10 @@ fn is_ours(error: &hyper::Error) -> bool {
     use std::error::Error;
     error.is_user() && error.source().is_none_or(|cause| !cause.is::<crate::body::BodyError>())
 }
+
+/// A response that broke off before its end, or was silent too long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broken;
 
 /// A try that gave no response.
 #[derive(Debug)]

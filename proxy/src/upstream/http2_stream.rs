@@ -2,17 +2,20 @@
 
 use std::error::Error;
 use std::fmt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::response::Parts as ResponseParts;
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, Uri, header};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Uri, header};
+use http_body::Frame;
+use hyper::body::{Body, Incoming, SizeHint};
 use tokio::time::Instant;
 
-use super::connection::SendError;
+use super::connection::{Broken, SendError};
 use super::http2::Multiplexed;
 use super::http2_body::{Http2Body, Pulse};
 use crate::body::RequestBody;
@@ -23,6 +26,8 @@ use crate::timer::Alarm;
 pub(crate) struct Http2Stream {
     connection: Rc<Multiplexed>,
     pulse: Rc<Pulse>,
+    /// The response's body.
+    incoming: Option<Incoming>,
     alarm: Alarm,
     read_timeout: Duration,
     waiting_since: Option<Instant>,
@@ -37,6 +42,7 @@ impl Http2Stream {
         Self {
             connection: Rc::clone(connection),
             pulse: Pulse::new(),
+            incoming: None,
             alarm,
             read_timeout: Duration::MAX,
             waiting_since: None,
@@ -61,7 +67,7 @@ impl Http2Stream {
         request: Request<RequestBody>,
         tls: bool,
         read_timeout: Duration,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<ResponseParts, SendError> {
         self.read_timeout = read_timeout;
         self.pulse.beat();
         let pulse = Rc::clone(&self.pulse);
@@ -81,7 +87,37 @@ impl Http2Stream {
             Some(Ok(response)) => response,
         };
         self.went_on();
-        Ok(response)
+        let (parts, incoming) = response.into_parts();
+        self.incoming = Some(incoming);
+        Ok(parts)
+    }
+
+    /// The next piece of the response's body, or its trailers; none at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`]: the upstream broke off, or was silent too long.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        match &polled {
+            // hyper takes a stream that is reset with `NO_ERROR` for one that has ended (RFC 9113 section 8.1).
+            Poll::Ready(None) if !incoming.is_end_stream() => return Poll::Ready(Some(Err(Broken))),
+            Poll::Ready(_) => self.went_on(),
+            Poll::Pending if self.is_silent_too_long(cx) => return Poll::Ready(Some(Err(Broken))),
+            Poll::Pending => {}
+        }
+        polled.map_err(|_| Broken)
+    }
+
+    /// Whether all of the response is here.
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    /// How much of the response's body is still to come.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 
     /// What was refused was not looked at: streams above the last one of a GOAWAY (RFC 9113 section 6.8), and those reset with
@@ -102,7 +138,7 @@ impl Http2Stream {
 
     /// To be asked whenever nothing came: whether the upstream has been silent for longer than it may. What goes to it counts
     /// too. If not, the task is woken when it will have been.
-    pub(crate) fn is_silent_too_long(&mut self, cx: &mut Context<'_>) -> bool {
+    fn is_silent_too_long(&mut self, cx: &mut Context<'_>) -> bool {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let Some(deadline) = since.max(self.pulse.last()).checked_add(self.read_timeout) else { return false };
         self.late = self.alarm.poll(deadline, cx);
@@ -110,7 +146,7 @@ impl Http2Stream {
     }
 
     /// Something came.
-    pub(crate) fn went_on(&mut self) {
+    fn went_on(&mut self) {
         self.waiting_since = None;
     }
 

@@ -22,7 +22,7 @@ pub use registry::{Upstream, UpstreamRegistry};
 
 pub(crate) use balance::{Balancer, Choice};
 pub(crate) use connect::Connector;
-pub(crate) use connection::{Connection, Transport, Upgraded};
+pub(crate) use connection::{Broken, Connection, Transport, Upgraded};
 pub(crate) use pool::Pool;
 pub(crate) use ring::hash;
 pub(crate) use send::{Attempt, Attempts, Delivery, Sent, send};

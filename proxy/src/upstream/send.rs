@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::response::Parts as ResponseParts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, Uri, Version, header};
-use hyper::body::Incoming;
+use http::{HeaderMap, Method, Request, Uri, Version, header};
 use portcullis_model::policy::{FailedTry, Retry, RetryCondition, Timeouts};
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -68,9 +68,9 @@ pub(crate) type Attempts = SmallVec<[Attempt; 1]>;
 
 /// A response whose head is there.
 pub(crate) struct Sent {
-    /// The response.
-    pub(crate) response: Response<Incoming>,
-    /// The connection it comes on.
+    /// Its head.
+    pub(crate) head: ResponseParts,
+    /// The connection it comes on, which has its body.
     pub(crate) connection: Box<Connection>,
 }
 
@@ -135,7 +135,7 @@ impl Delivery {
 
     /// Whether a response is to be dropped for that of another try, because of its status.
     fn refuses(&self, sent: &Sent, tries: usize, upstream: &Upstream, log: &[Attempt]) -> bool {
-        let condition = RetryCondition::of_status(sent.response.status().as_u16());
+        let condition = RetryCondition::of_status(sent.head.status.as_u16());
         condition.is_some_and(|condition| self.may_follow(condition, false, tries, upstream, log))
     }
 
@@ -261,13 +261,13 @@ async fn attempt(
     reused |= !connection.is_new();
     let before = connection.received();
     match connection.exchange(delivery.request(), &delivery.timeouts).await {
-        Ok(response) => {
+        Ok(head) => {
             if let Some(attempt) = log.last_mut() {
-                attempt.status = response.status().as_u16();
+                attempt.status = head.status.as_u16();
                 attempt.head = Some(began.elapsed());
             }
-            match response_head::check(&response, delivery.largest_head.into()) {
-                Ok(()) => Ok(Sent { response, connection }),
+            match response_head::check(&head, delivery.largest_head.into()) {
+                Ok(()) => Ok(Sent { head, connection }),
                 Err(error) => Err(Failure { error, unsent: false, silent: false, reused }),
             }
         }
