@@ -10,6 +10,7 @@ pub mod server;
 pub mod table;
 pub mod upstream;
 
+mod bell;
 mod body;
 mod error;
 mod random;

@@ -43,13 +43,17 @@ impl<'a> CanonicalPath<'a> {
         match survey(raw.as_bytes()) {
             Survey::Canonical => Ok(Self { text: Cow::Borrowed(raw), dot_segments: false, two_readings: false }),
             Survey::Refused => Err(InvalidPath::Octet),
-            Survey::Other => {
-                let decoded = decode(raw)?;
-                let two_readings = has_two_readings(&decoded);
-                let (text, dot_segments) = resolve(&decoded)?;
-                Ok(Self { text: Cow::Owned(text), dot_segments, two_readings })
-            }
+            Survey::Other => Self::parse_other(raw),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn parse_other(raw: &str) -> Result<Self, InvalidPath> {
+        let decoded = decode(raw)?;
+        let two_readings = has_two_readings(&decoded);
+        let (text, dot_segments) = resolve(&decoded)?;
+        Ok(Self { text: Cow::Owned(text), dot_segments, two_readings })
     }
 
     /// The canonical text; begins with `/`.
@@ -62,6 +66,12 @@ impl<'a> CanonicalPath<'a> {
     #[must_use]
     pub fn had_dot_segments(&self) -> bool {
         self.dot_segments
+    }
+
+    /// Whether a less careful server may read it in another way: [`CanonicalPath::other_reading`].
+    #[must_use]
+    pub fn has_other_reading(&self) -> bool {
+        self.two_readings
     }
 
     /// The reading of a less careful server, in which `%2F` and `%5C` divide segments and `..;` is `..`.

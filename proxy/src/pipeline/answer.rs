@@ -16,13 +16,18 @@ pub struct Answer {
 
 impl Answer {
     /// An answer that says only what is wrong.
+    // Out of the way of requests that are sent on, as are branches that end here.
     #[must_use]
+    #[cold]
+    #[inline(never)]
     pub fn refusal(status: StatusCode, reason: Reason) -> Self {
         Self { status, reason, location: None }
     }
 
     /// A redirect. The text must be a valid field value; a redirect without one would be of no use and is a 500.
     #[must_use]
+    #[cold]
+    #[inline(never)]
     pub fn redirect(status: StatusCode, reason: Reason, location: String) -> Self {
         match HeaderValue::try_from(location) {
             Ok(location) => Self { status, reason, location: Some(location) },

@@ -67,11 +67,18 @@ pub(super) async fn receive(delivery: &mut Delivery, exchange: &Exchange) -> Res
     Ok(())
 }
 
-/// Whether a response with these fields is received ahead of its client. The upstream has the last word.
-pub(super) fn is_ahead(bodies: &Bodies, headers: &HeaderMap) -> bool {
-    if bodies.streams {
-        return false;
+/// Whether a response with these fields is received ahead of its client. The upstream has the last word, which is among
+/// fields that are dropped: `has_others` where there are any.
+pub(super) fn is_ahead(bodies: &Bodies, headers: &HeaderMap, has_others: bool) -> bool {
+    match has_others {
+        _ if bodies.streams => false,
+        true => last_word(bodies, headers),
+        false => bodies.policy.buffer_response,
     }
+}
+
+#[inline(never)]
+fn last_word(bodies: &Bodies, headers: &HeaderMap) -> bool {
     let last = headers.get_all(&X_ACCEL_BUFFERING).iter().next_back().map(HeaderValue::as_bytes);
     match last {
         Some(word) if word.eq_ignore_ascii_case(b"yes") => true,
@@ -103,8 +110,8 @@ mod tests {
             }
             let policy = BodyPolicy { buffer_response: by_default, ..BodyPolicy::default() };
             let bodies = |streams| Bodies { policy, streams, largest_grpc_head: 0 };
-            assert_eq!(is_ahead(&bodies(false), &headers), want, "{words:?}");
-            assert!(!is_ahead(&bodies(true), &headers), "{words:?}");
+            assert_eq!(is_ahead(&bodies(false), &headers, !words.is_empty()), want, "{words:?}");
+            assert!(!is_ahead(&bodies(true), &headers, !words.is_empty()), "{words:?}");
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use portcullis_model::policy::{BodyPolicy, Canary, HttpsRedirect, HttpsRedirectMode, Redirect, UpstreamPolicy};
-use portcullis_model::{Authority, PatternCache, Protocol, Reason, RoutePolicy};
+use portcullis_model::policy::{
+    BodyPolicy, Canary, HttpsRedirect, HttpsRedirectMode, Redirect, Rewrite, UpstreamPolicy,
+};
+use portcullis_model::{Authority, HostName, PatternCache, Protocol, Reason, RoutePolicy, Template};
 
 use super::answer::Answer;
 use super::head::{Reading, RequestHead};
@@ -80,33 +82,37 @@ impl Decider<'_> {
     pub fn decide<'t>(mut self, table: &'t RoutingTable) -> Decision<'t> {
         let name = self.reading.authority.as_ref().map_or("", Authority::host);
         let host = table.host(name);
-        let mut decision =
-            Decision { host, route: None, of_path: false, outcome: refuse(StatusCode::NOT_FOUND, Reason::NoHost) };
         if let Some(answer) = self.of_host(table, &host) {
-            decision.outcome = Outcome::Answer(answer);
-            return decision;
+            return Decision { host, route: None, of_path: false, outcome: Outcome::Answer(answer) };
         }
         let lookup = host.host.route(self.reading.path.as_str(), self.patterns);
         if self.is_ambiguous(&host, &lookup) {
-            decision.outcome = refuse(StatusCode::BAD_REQUEST, Reason::AmbiguousPath);
-            return decision;
+            let outcome = refuse(StatusCode::BAD_REQUEST, Reason::AmbiguousPath);
+            return Decision { host, route: None, of_path: false, outcome };
         }
-        decision.of_path = true;
-        decision.outcome = match lookup {
+        match lookup {
             PathLookup::Route(route) => {
-                decision.route = Some(route);
-                self.of_route(table, &host, route)
+                let outcome = self.of_route(table, &host, route);
+                Decision { host, route: Some(route), of_path: true, outcome }
             }
             PathLookup::AddSlash(route) => {
-                decision.route = Some(route);
-                let relative = route.route.policy.relative_redirects;
-                let location = location::with_slash(self.head, self.reading, relative);
-                redirect(StatusCode::MOVED_PERMANENTLY, Reason::TrailingSlash, location)
+                Decision { host, route: Some(route), of_path: true, outcome: self.add_slash(route) }
             }
-            PathLookup::None if self.is_too_large(&table.settings().body) => too_large(),
-            PathLookup::None => self.unmatched(table, &host),
-        };
-        decision
+            PathLookup::None => Decision { host, route: None, of_path: true, outcome: self.of_no_route(table, &host) },
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_slash(&self, route: &CompiledRoute) -> Outcome {
+        let location = location::with_slash(self.head, self.reading, route.route.policy.relative_redirects);
+        redirect(StatusCode::MOVED_PERMANENTLY, Reason::TrailingSlash, location)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_no_route(&self, table: &RoutingTable, host: &HostLookup<'_>) -> Outcome {
+        if self.is_too_large(&table.settings().body) { too_large() } else { self.unmatched(table, host) }
     }
 
     /// Answers of a whole host: health path, www redirect, `app-root`.
@@ -116,16 +122,33 @@ impl Decider<'_> {
             return Some(Answer::refusal(StatusCode::OK, Reason::Health));
         }
         if let Some(target) = host.host.redirect_to() {
-            let status = table.settings().redirect_code.status();
-            return Some(Answer::redirect(status, Reason::WwwRedirect, location::www(self.head, target)));
+            return Some(self.to_other_www(table, target));
         }
-        let app_root = host.host.app_root().filter(|_| path == "/")?;
+        host.host.app_root().filter(|_| path == "/").map(|app_root| self.to_app_root(app_root))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn to_other_www(&self, table: &RoutingTable, target: &HostName) -> Answer {
+        let status = table.settings().redirect_code.status();
+        Answer::redirect(status, Reason::WwwRedirect, location::www(self.head, target))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn to_app_root(&self, app_root: &str) -> Answer {
         let location = location::app_root(self.head, self.reading, app_root);
-        Some(Answer::redirect(StatusCode::FOUND, Reason::AppRoot, location))
+        Answer::redirect(StatusCode::FOUND, Reason::AppRoot, location)
     }
 
     /// Whether a less careful reader of the path would find another route.
     fn is_ambiguous(&mut self, host: &HostLookup<'_>, chosen: &PathLookup<'_>) -> bool {
+        self.reading.path.has_other_reading() && self.reads_otherwise(host, chosen)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reads_otherwise(&mut self, host: &HostLookup<'_>, chosen: &PathLookup<'_>) -> bool {
         match self.reading.path.other_reading() {
             None => false,
             Some(Err(_)) => true,
@@ -160,8 +183,7 @@ impl Decider<'_> {
         if let Some(elsewhere) = elsewhere {
             return self.elsewhere(elsewhere, *relative_redirects);
         }
-        let variables = variables(self.head, self.reading, route);
-        let rewritten = rewrite.as_ref().and_then(|rewrite| rewrite::apply(rewrite, &variables, self.patterns));
+        let rewritten = rewrite.as_ref().and_then(|rewrite| self.rewritten(rewrite, route));
         let (target, forwarded_prefix) = match rewritten {
             Some(Rewritten::Location(url)) => return redirect(StatusCode::FOUND, Reason::RewriteRedirect, url),
             Some(Rewritten::Target(target, prefix)) => (target, prefix),
@@ -179,9 +201,19 @@ impl Decider<'_> {
             Some(canary) if canary_is_live && self.is_for_canary(canary, route) => Destination::Canary,
             _ => Destination::Primary,
         };
-        let host = upstream_host.as_ref().map(|host| variables.expand(host, &[&[]; 10]));
-        let host = host.map(|host| String::from_utf8_lossy(&host).into_owned());
+        let host = upstream_host.as_ref().map(|host| self.upstream_host(host, route));
         Outcome::Forward(Forward { to, protocol: *protocol, target, host, forwarded_prefix })
+    }
+
+    #[inline(never)]
+    fn rewritten(&mut self, rewrite: &Rewrite, route: &CompiledRoute) -> Option<Rewritten> {
+        rewrite::apply(rewrite, &variables(self.head, self.reading, route), self.patterns)
+    }
+
+    #[inline(never)]
+    fn upstream_host(&self, host: &Template, route: &CompiledRoute) -> String {
+        let host = variables(self.head, self.reading, route).expand(host, &[&[]; 10]);
+        String::from_utf8_lossy(&host).into_owned()
     }
 
     /// Whether the body is said to be larger than it may be.
@@ -189,11 +221,14 @@ impl Decider<'_> {
         self.head.declared_length().is_some_and(|length| body.refuses(length))
     }
 
+    #[inline(never)]
     fn is_for_canary(&mut self, canary: &Canary, route: &CompiledRoute) -> bool {
         canary::by_session(route, self.head.headers)
             .unwrap_or_else(|| canary::is_chosen(canary, self.head.headers, self.patterns, self.draw))
     }
 
+    #[cold]
+    #[inline(never)]
     fn elsewhere(&self, to: &Redirect, relative: bool) -> Outcome {
         let Redirect { code, location } = to;
         match location.as_path() {
@@ -218,6 +253,8 @@ impl Decider<'_> {
         wanted && self.head.scheme() == "http"
     }
 
+    #[cold]
+    #[inline(never)]
     fn to_https(&self, table: &RoutingTable, redirect_policy: HttpsRedirect) -> Outcome {
         let HttpsRedirect { mode: _, keep_trailing_slash, with_port } = redirect_policy;
         match location::https(self.head, self.reading, keep_trailing_slash, with_port) {
@@ -227,6 +264,8 @@ impl Decider<'_> {
     }
 
     /// The primary has no endpoints: `default-backend` gets the request as it came, in plain HTTP.
+    #[cold]
+    #[inline(never)]
     fn fallback(&self, route: &CompiledRoute) -> Outcome {
         if route.fallback.as_ref().is_some_and(|fallback| fallback.is_live()) {
             return Outcome::Forward(self.as_received(Destination::Fallback));
@@ -235,6 +274,7 @@ impl Decider<'_> {
     }
 
     /// The default backend of the controller, or the built-in 404 where it is not there.
+    #[inline(never)]
     fn unmatched(&self, table: &RoutingTable, host: &HostLookup<'_>) -> Outcome {
         if table.default_backend().is_some_and(|backend| backend.is_live()) {
             return Outcome::Forward(self.as_received(Destination::DefaultBackend));

@@ -14,8 +14,12 @@ use crate::upstream::{Choice, Session, hash};
 
 /// How the endpoint of a request is chosen that goes to this upstream of its route.
 pub(super) fn choice(route: Option<&CompiledRoute>, to: Destination, variables: &Variables<'_>) -> Choice {
-    let Some(policy) = route.and_then(|route| policy(route, to)) else { return Choice::RoundRobin };
-    let ClusterPolicy { balance, affinity } = &**policy;
+    route.and_then(|route| policy(route, to)).map_or(Choice::RoundRobin, |policy| by_policy(policy, variables))
+}
+
+#[inline(never)]
+fn by_policy(policy: &ClusterPolicy, variables: &Variables<'_>) -> Choice {
+    let ClusterPolicy { balance, affinity } = policy;
     if let Some(Affinity { mode, cookie, change_on_failure }) = affinity {
         let key = SessionKey::read(variables.head.headers, &cookie.name).map(|key| key.endpoint);
         return Choice::Session(Box::new(Session::new(*mode, *change_on_failure, key)));

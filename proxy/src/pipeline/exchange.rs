@@ -127,7 +127,14 @@ impl Exchange {
         self.head_octets = variables.head.octets;
         if let Some(format) = &self.format {
             let captured = self.captured.get_or_insert_with(|| self.connection.worker().captures().take());
-            format.capture_request(captured, |variable, style, room| variables.put(variable, style, room));
+            capture(format, captured, variables);
+        }
+    }
+
+    /// The `X-Request-ID` of a request that is sent on, for its line.
+    pub(super) fn note_request_id(&mut self, id: Option<&HeaderValue>) {
+        if self.format.is_some() {
+            self.request_id = id.cloned();
         }
     }
 
@@ -180,6 +187,13 @@ impl Exchange {
         self.status = Some(status);
         let fields = sent.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
         self.head_sent = fields.sum();
+        if self.format.is_some() {
+            self.capture_response(sent);
+        }
+    }
+
+    #[inline(never)]
+    fn capture_response(&mut self, sent: &HeaderMap) {
         let Some(format) = &self.format else { return };
         if format.needs_response_headers() {
             let captured = self.captured.get_or_insert_with(|| self.connection.worker().captures().take());
@@ -315,6 +329,27 @@ impl Exchange {
         self.head_sent as u64 + self.body_sent
     }
 
+    /// The client went away before there was a response.
+    #[cold]
+    fn note_gone(&mut self) {
+        self.reason = Some(Reason::ClientGone);
+        // A try that the client did not wait for has come to nothing that could be told.
+        self.attempts.clear();
+    }
+
+    /// Writes the line.
+    #[inline(never)]
+    fn log(&mut self, format: &LogFormat, end: &End) {
+        let captured = self.captured.take();
+        let worker = self.connection.worker();
+        let mut captured = captured.unwrap_or_else(|| worker.captures().take());
+        format.complete(&mut captured);
+        worker
+            .lines()
+            .add(|room| format.render(&captured, room, |known, style, room| self.put(known, end, style, room)));
+        worker.captures().give_back(captured);
+    }
+
     /// Adds the request to the counts of its Ingress.
     fn count(&self, end: &End) {
         let Some(counts) = self.connection.worker().requests() else { return };
@@ -384,6 +419,11 @@ impl Exchange {
     }
 }
 
+#[inline(never)]
+fn capture(format: &LogFormat, captured: &mut Captured, variables: &Variables<'_>) {
+    format.capture_request(captured, |variable, style, room| variables.put(variable, style, room));
+}
+
 /// What ingress-nginx calls the default backend of the controller.
 const DEFAULT_BACKEND: &str = "upstream-default-backend";
 
@@ -391,9 +431,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
         if self.status.is_none() {
-            self.reason = Some(Reason::ClientGone);
-            // A try that the client did not wait for has come to nothing that could be told.
-            self.attempts.clear();
+            self.note_gone();
         }
         self.end_last_attempt(now);
         self.note_time();
@@ -403,13 +441,8 @@ impl Drop for Exchange {
         worker.counters().request(status, self.reason);
         let end = End { now, took: now.duration_since(self.began), status };
         self.count(&end);
-        if let Some(format) = &self.format {
-            let mut captured = self.captured.take().unwrap_or_else(|| worker.captures().take());
-            format.complete(&mut captured);
-            worker
-                .lines()
-                .add(|room| format.render(&captured, room, |known, style, room| self.put(known, &end, style, room)));
-            worker.captures().give_back(captured);
+        if let Some(format) = self.format.take() {
+            self.log(&format, &end);
         }
         let unfinished_body = self.body.as_ref().is_some_and(|body| !body.has_ended());
         connection.request_over(now, unfinished_body);

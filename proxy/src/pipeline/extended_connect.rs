@@ -27,9 +27,15 @@ impl ExtendedConnect {
     ///
     /// The answer to one that asks for another protocol (501, RFC 9220 section 3), or for another version of WebSocket.
     pub(super) fn take(parts: &mut Parts, random: &Random) -> Result<Option<Box<Self>>, Answer> {
-        if parts.method != Method::CONNECT || parts.version != Version::HTTP_2 {
+        if parts.version != Version::HTTP_2 || parts.method != Method::CONNECT {
             return Ok(None);
         }
+        Self::take_connect(parts, random)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_connect(parts: &mut Parts, random: &Random) -> Result<Option<Box<Self>>, Answer> {
         let Some(protocol) = parts.extensions.remove::<Protocol>() else { return Ok(None) };
         if !protocol.as_str().eq_ignore_ascii_case("websocket") {
             return Err(Answer::refusal(StatusCode::NOT_IMPLEMENTED, Reason::MethodNotAllowed));
@@ -46,6 +52,7 @@ impl ExtendedConnect {
     }
 
     /// Makes `headers` those of a handshake: with a key of ours, and without the length of a body that is none.
+    #[cold]
     pub(super) fn complete(&self, headers: &mut HeaderMap) {
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(&SEC_WEBSOCKET_KEY, self.key.clone());

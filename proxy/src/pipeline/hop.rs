@@ -16,6 +16,8 @@ pub(super) fn names_others(connection: &HeaderValue) -> bool {
 }
 
 /// Removes the fields that `Connection` names, on all its lines, but for those that keep their meaning whoever names them.
+#[cold]
+#[inline(never)]
 pub(super) fn remove_named(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = tokens(headers)
         .filter_map(|token| HeaderName::from_bytes(token).ok())

@@ -60,7 +60,7 @@ use crate::error::{ProxyError, Side};
 use crate::respond;
 use crate::server::ClientConnection;
 use crate::table::{HostChoice, RoutingTable};
-use crate::upstream::{Choice, Delivery, Sent, send};
+use crate::upstream::{Choice, Connection, Delivery, Sent, send};
 use buffering::Bodies;
 use extended_connect::ExtendedConnect;
 use names::Meaning;
@@ -151,6 +151,15 @@ enum Step {
     Send(Delivery),
 }
 
+impl Plan {
+    #[cold]
+    #[inline(never)]
+    fn answer(answer: Answer, expects: bool, of_path: bool) -> Self {
+        let may_drain = !expects && !answer.ends_connection();
+        Self { step: Step::Answer { answer, may_drain }, of_path }
+    }
+}
+
 /// Everything that can be said without waiting.
 fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut Exchange) -> Plan {
     let connection = Rc::clone(exchange.connection());
@@ -159,10 +168,7 @@ fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut E
     let head = RequestHead::new(&parts, facts, settings);
     // Whoever waits for `100 Continue` gets the answer instead (RFC 9110 section 10.1.1).
     let expects = head.has(Meaning::Expect);
-    let answer = |answer: Answer, of_path| {
-        let may_drain = !expects && !answer.ends_connection();
-        Plan { step: Step::Answer { answer, may_drain }, of_path }
-    };
+    let answer = |answer: Answer, of_path| Plan::answer(answer, expects, of_path);
     let (reading, extended) = match extended {
         Err(refusal) => (Err(refusal), None),
         Ok(_) if connection.is_plain_on_tls() => {
@@ -223,14 +229,15 @@ fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut E
         clock: worker.clock(),
         request_id: exchange.request_id.take(),
     };
-    let fields = RequestFields::new(&variables, &reading, &forward, settings, material);
+    let impossible = || answer(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal), of_path);
+    let Ok(fields) = RequestFields::new(&variables, &reading, &forward, settings, material) else {
+        return impossible();
+    };
     let has_length = head.has(Meaning::ContentLength);
     let Parts { method, uri, mut headers, .. } = parts;
-    let (Ok(fields), Some(target)) = (fields, upstream_target(uri, &forward.target)) else {
-        return answer(Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal), of_path);
-    };
+    let Some(target) = upstream_target(uri, &forward.target) else { return impossible() };
     exchange.bodies = Bodies::new(route, &forward, settings);
-    exchange.request_id.clone_from(&fields.request_id);
+    exchange.note_request_id(fields.request_id.as_ref());
     let is_chunked = has_body && !has_length && !http10 && !transport.is_http2();
     let framing = if is_chunked { Framing::Chunked } else { Framing::AsReceived };
     let websocket = exchange.handshake.is_some();
@@ -263,12 +270,17 @@ fn unsuccessful(answer: Answer) -> Answer {
 /// Works out the values of `add-headers` that depend on the request, while its head is there.
 fn expand_added(variables: &Variables<'_>, settings: &Settings, exchange: &mut Exchange) {
     if settings.add_headers.iter().any(SetHeader::is_template) {
-        let connection = Rc::clone(exchange.connection());
-        let worker = connection.worker();
-        exchange.request_id = request_fields::request_id(variables.head, settings.request_id, worker.random());
-        let expander = Expander { variables, request_id: exchange.request_id.as_ref(), clock: worker.clock() };
-        exchange.added = expander.templates(&settings.add_headers);
+        expand_templates(variables, settings, exchange);
     }
+}
+
+#[inline(never)]
+fn expand_templates(variables: &Variables<'_>, settings: &Settings, exchange: &mut Exchange) {
+    let connection = Rc::clone(exchange.connection());
+    let worker = connection.worker();
+    exchange.request_id = request_fields::request_id(variables.head, settings.request_id, worker.random());
+    let expander = Expander { variables, request_id: exchange.request_id.as_ref(), clock: worker.clock() };
+    exchange.added = expander.templates(&settings.add_headers);
 }
 
 /// Requests that leave no line in the access log.
@@ -289,10 +301,15 @@ fn upstream_target(received: Uri, target: &Target) -> Option<PathAndQuery> {
             target if target.as_str() == "/" => Some(PathAndQuery::from_static("/")),
             target if target.as_str().starts_with('/') => Some(target),
             // A query alone, which is displayed with the slash that it lacks.
-            query => PathAndQuery::try_from(query.to_string()).ok(),
+            query => target_from(&query.to_string()),
         },
-        Target::Other(text) => PathAndQuery::try_from(text.as_str()).ok(),
+        Target::Other(text) => target_from(text),
     }
+}
+
+#[inline(never)]
+fn target_from(text: &str) -> Option<PathAndQuery> {
+    PathAndQuery::try_from(text).ok()
 }
 
 /// Sends a request on and waits for the head of the response.
@@ -306,6 +323,8 @@ async fn proxy(delivery: &mut Delivery, exchange: &mut Exchange) -> Result<Sent,
 }
 
 /// The answer to a request that failed on its way.
+#[cold]
+#[inline(never)]
 fn refusal(error: &ProxyError, exchange: &Exchange) -> Answer {
     let upstream = exchange.upstream().map(|upstream| &**upstream.name());
     match error.side() {
@@ -328,6 +347,8 @@ struct Reply<'s> {
 
 impl Reply<'_> {
     /// An answer of ours; `ends` where the connection ends with it though the answer alone would not have it so.
+    #[cold]
+    #[inline(never)]
     fn answer(&self, answer: &Answer, ends: bool, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         exchange.note_reason(answer.reason);
         let page = if exchange.grpc { Bytes::new() } else { respond::page(answer.status, answer.reason) };
@@ -354,17 +375,18 @@ impl Reply<'_> {
     /// The response of an upstream.
     fn relay(&self, sent: Sent, exchange: Box<Exchange>, trailers: bool) -> Response<ResponseBody> {
         let Sent { head: mut parts, connection } = sent;
-        let ahead = buffering::is_ahead(&exchange.bodies, &parts.headers) && !connection.is_end_stream();
-        self.fields(&exchange).apply(&mut parts.headers);
+        let fields = self.fields(&exchange);
+        let found = fields.found(&parts.headers);
+        let ahead = buffering::is_ahead(&exchange.bodies, &parts.headers, found.has_others());
+        let ahead = ahead && !connection.is_end_stream();
+        fields.apply(found, &mut parts.headers);
         add_session(&mut parts.headers, &exchange);
         let phrase = parts.extensions.remove::<hyper::ext::ReasonPhrase>();
         let mut response = respond_with(parts.status, parts.headers, exchange, |exchange| {
-            if !ahead {
-                return ResponseBody::upstream(connection, exchange, trailers);
+            if ahead {
+                return read_ahead(connection, exchange);
             }
-            let (upstream, worker) = (exchange.upstream().cloned(), exchange.connection().worker());
-            let ahead = ReadAhead::start(connection, upstream, worker, &exchange.bodies.policy);
-            ResponseBody::ahead(ahead, exchange)
+            ResponseBody::upstream(connection, exchange, trailers)
         });
         if let Some(phrase) = phrase {
             response.extensions_mut().insert(phrase);
@@ -373,9 +395,12 @@ impl Reply<'_> {
     }
 
     /// The 101 of an upstream; the tunnel begins when hyper has sent it.
+    #[cold]
+    #[inline(never)]
     fn switch(&self, sent: Sent, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
         let Sent { head: mut parts, connection: upgraded } = sent;
-        self.fields(&exchange).apply(&mut parts.headers);
+        let fields = self.fields(&exchange);
+        fields.apply(fields.found(&parts.headers), &mut parts.headers);
         add_session(&mut parts.headers, &exchange);
         let extended = match std::mem::take(&mut exchange.handshake) {
             Handshake::Http2(extended) => Some(extended),
@@ -412,6 +437,13 @@ impl Reply<'_> {
         let policy = exchange.route.as_ref().map(|route| &*route.route.policy);
         ResponseFields { settings: self.settings, hsts: self.hsts, policy, added: &exchange.added }
     }
+}
+
+#[inline(never)]
+fn read_ahead(from: Box<Connection>, exchange: Box<Exchange>) -> ResponseBody {
+    let (upstream, worker) = (exchange.upstream().cloned(), exchange.connection().worker());
+    let ahead = ReadAhead::start(from, upstream, worker, &exchange.bodies.policy);
+    ResponseBody::ahead(ahead, exchange)
 }
 
 /// The cookie of a session that begins or moves with this response.

@@ -38,18 +38,23 @@ pub(super) struct RequestFields {
     forwarded_for: HeaderValue,
     port: HeaderValue,
     scheme: HeaderValue,
-    original_for: Option<HeaderValue>,
-    original_host: Option<HeaderValue>,
-    original_uri: Option<HeaderValue>,
-    prefix: Option<HeaderValue>,
-    fallback: Option<Vec<(HeaderName, HeaderValue)>>,
-    /// `proxy-set-headers`.
-    set: Vec<(HeaderName, Option<HeaderValue>)>,
+    further: Option<Box<Further>>,
     names: HeaderNameRules,
     /// Of the fields received.
     meanings: Meanings,
     trusted: bool,
     join_cookies: bool,
+}
+
+/// Fields that only some requests have.
+struct Further {
+    original_for: Option<HeaderValue>,
+    original_host: Option<HeaderValue>,
+    original_uri: Option<HeaderValue>,
+    prefix: Option<HeaderValue>,
+    fallback: Vec<(HeaderName, HeaderValue)>,
+    /// `proxy-set-headers`.
+    set: Vec<(HeaderName, Option<HeaderValue>)>,
 }
 
 /// Texts that are the same for all requests of a connection.
@@ -107,10 +112,12 @@ impl RequestFields {
         material: Material<'_>,
     ) -> Result<Self, InvalidHostField> {
         let Material { texts, random, clock, request_id: made } = material;
-        let (head, route, trust) = (variables.head, variables.route, &settings.forwarded);
+        let (head, trust) = (variables.head, &settings.forwarded);
         let request_id = made.or_else(|| request_id(head, settings.request_id, random));
-        let expander = Expander { variables, request_id: request_id.as_ref(), clock };
-        let set = expander.all(&settings.proxy_set_headers);
+        let further = Further::may_be(head, forward, settings).then(|| {
+            let expander = Expander { variables, request_id: request_id.as_ref(), clock };
+            Further::new(expander, forward, settings)
+        });
         let (forwarded_host, is_own) = match head.forwarded_host() {
             Some(host) => (value(host), false),
             None => own_host(head, reading, texts),
@@ -130,17 +137,11 @@ impl RequestFields {
             client,
             port: head.forwarded_port().map_or_else(|| texts.port.clone(), value),
             scheme: match head.scheme() {
-                "http" => HeaderValue::from_static("http"),
-                "https" => HeaderValue::from_static("https"),
+                "http" => HTTP.clone(),
+                "https" => HTTPS.clone(),
                 other => value(other),
             },
-            // Of anybody else they would only be what a client likes to claim.
-            original_for: believes_address(head, trust).then(|| joined(head.headers, &trust.address_header)).flatten(),
-            original_host: head.trusted.then(|| joined(head.headers, &trust.host_header)).flatten(),
-            original_uri: settings.original_uri.then(|| value(head.target())),
-            prefix: forward.forwarded_prefix.as_deref().map(value),
-            fallback: (forward.to == Destination::Fallback).then(|| fallback_fields(head, route)),
-            set,
+            further,
             names: settings.header_names,
             meanings: head.meanings(),
             trusted: head.trusted,
@@ -160,47 +161,28 @@ impl RequestFields {
         if self.join_cookies {
             join_cookies(headers);
         }
-        headers.reserve(self.set.len().saturating_add(12));
+        headers.reserve(12);
         if let Some(host) = self.host {
-            headers.insert(header::HOST, host);
+            put(headers, &HOST, host);
         }
         if let Some(request_id) = self.request_id {
-            headers.insert(&X_REQUEST_ID, request_id);
+            put(headers, &X_REQUEST_ID, request_id);
         }
-        headers.insert(&X_REAL_IP, self.client);
-        headers.insert(&X_FORWARDED_FOR, self.forwarded_for);
-        headers.insert(&X_FORWARDED_HOST, self.forwarded_host);
-        headers.insert(&X_FORWARDED_PORT, self.port);
-        headers.insert(&X_FORWARDED_PROTO, self.scheme.clone());
-        headers.insert(&X_FORWARDED_SCHEME, self.scheme.clone());
-        headers.insert(&X_SCHEME, self.scheme);
-        for (name, value) in [
-            (&X_ORIGINAL_FORWARDED_FOR, self.original_for),
-            (&X_ORIGINAL_FORWARDED_HOST, self.original_host),
-            (&X_ORIGINAL_URI, self.original_uri),
-            (&X_FORWARDED_PREFIX, self.prefix),
-        ] {
-            if let Some(value) = value {
-                headers.insert(name, value);
-            }
-        }
-        for (name, value) in self.set {
-            match value {
-                Some(value) => drop(headers.insert(name, value)),
-                // A template came to nothing, and no request goes without.
-                None if name == header::HOST => {}
-                None => drop(headers.remove(name)),
-            }
-        }
-        for (name, value) in self.fallback.into_iter().flatten() {
-            headers.insert(name, value);
+        put(headers, &X_REAL_IP, self.client);
+        put(headers, &X_FORWARDED_FOR, self.forwarded_for);
+        put(headers, &X_FORWARDED_HOST, self.forwarded_host);
+        put(headers, &X_FORWARDED_PORT, self.port);
+        put(headers, &X_FORWARDED_PROTO, self.scheme.clone());
+        put(headers, &X_FORWARDED_SCHEME, self.scheme.clone());
+        put(headers, &X_SCHEME, self.scheme);
+        if let Some(further) = self.further {
+            further.apply(headers);
         }
         if websocket {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            ask_for_websocket(headers);
         }
         if let Some(connection) = connection {
-            headers.insert(header::CONNECTION, HeaderValue::from_static(connection.as_str()));
+            put(headers, &CONNECTION, HeaderValue::from_static(connection.as_str()));
         }
         match framing {
             Framing::AsReceived if self.meanings.have(Meaning::ContentLength) => {
@@ -222,22 +204,25 @@ impl RequestFields {
             headers.remove(header::CONNECTION);
         }
         if self.meanings.are_doubtful() {
-            let found: Vec<HeaderName> = headers.keys().filter(|name| self.is_unwanted(name)).cloned().collect();
-            for name in found {
-                headers.remove(name);
-            }
+            self.remove_doubtful(headers);
         }
-        if self.meanings.have(Meaning::Traceparent)
-            && headers.get(&TRACEPARENT).is_some_and(|value| !is_traceparent(value.as_bytes()))
-        {
-            headers.remove(&TRACEPARENT);
-            headers.remove(&TRACESTATE);
+        if self.meanings.have(Meaning::Traceparent) {
+            check_traceparent(headers);
+        }
+    }
+
+    #[inline(never)]
+    fn remove_doubtful(&self, headers: &mut HeaderMap) {
+        let found: Vec<HeaderName> = headers.keys().filter(|name| self.is_unwanted(name)).cloned().collect();
+        for name in found {
+            headers.remove(name);
         }
     }
 
     /// Whether a field with `_` in its name would be taken for one of ours by CGI-like backends, which know it by `name`.
     fn is_twin(&self, name: &str) -> bool {
-        is_ours(name) || self.set.iter().any(|(set, _)| set.as_str() == name)
+        let set = self.further.as_ref().map_or(&[][..], |further| &further.set);
+        is_ours(name) || set.iter().any(|(set, _)| set.as_str() == name)
     }
 
     fn is_unwanted(&self, name: &HeaderName) -> bool {
@@ -250,6 +235,80 @@ impl RequestFields {
             }
             meaning => meaning.is_hop_by_hop(),
         }
+    }
+}
+
+impl Further {
+    /// Whether a request may have any.
+    fn may_be(head: &RequestHead<'_>, forward: &Forward, settings: &Settings) -> bool {
+        believes_address(head, &settings.forwarded)
+            || settings.original_uri
+            || !settings.proxy_set_headers.is_empty()
+            || forward.forwarded_prefix.is_some()
+            || forward.to == Destination::Fallback
+    }
+
+    #[inline(never)]
+    fn new(expander: Expander<'_>, forward: &Forward, settings: &Settings) -> Box<Self> {
+        let (head, route, trust) = (expander.variables.head, expander.variables.route, &settings.forwarded);
+        let is_fallback = forward.to == Destination::Fallback;
+        Box::new(Self {
+            // Of anybody else they would only be what a client likes to claim.
+            original_for: believes_address(head, trust).then(|| joined(head.headers, &trust.address_header)).flatten(),
+            original_host: head.trusted.then(|| joined(head.headers, &trust.host_header)).flatten(),
+            original_uri: settings.original_uri.then(|| value(head.target())),
+            prefix: forward.forwarded_prefix.as_deref().map(value),
+            fallback: if is_fallback { fallback_fields(head, route) } else { Vec::new() },
+            set: expander.all(&settings.proxy_set_headers),
+        })
+    }
+
+    #[inline(never)]
+    fn apply(self: Box<Self>, headers: &mut HeaderMap) {
+        headers.reserve(self.set.len());
+        for (name, value) in [
+            (&X_ORIGINAL_FORWARDED_FOR, self.original_for),
+            (&X_ORIGINAL_FORWARDED_HOST, self.original_host),
+            (&X_ORIGINAL_URI, self.original_uri),
+            (&X_FORWARDED_PREFIX, self.prefix),
+        ] {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+        for (name, value) in self.set {
+            match value {
+                Some(value) => drop(headers.insert(name, value)),
+                // A template came to nothing, and no request goes without.
+                None if name == header::HOST => {}
+                None => drop(headers.remove(name)),
+            }
+        }
+        for (name, value) in self.fallback {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Sets a field. One place for all of them: what is called once for each is better not repeated for each.
+#[inline(never)]
+fn put(headers: &mut HeaderMap, name: &'static HeaderName, value: HeaderValue) {
+    headers.insert(name, value);
+}
+
+#[cold]
+#[inline(never)]
+fn ask_for_websocket(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// `traceparent` goes on if it is one, and `tracestate` goes with it.
+#[inline(never)]
+fn check_traceparent(headers: &mut HeaderMap) {
+    if headers.get(&TRACEPARENT).is_some_and(|value| !is_traceparent(value.as_bytes())) {
+        headers.remove(&TRACEPARENT);
+        headers.remove(&TRACESTATE);
     }
 }
 
@@ -276,6 +335,7 @@ pub(super) fn request_id(head: &RequestHead<'_>, make: bool, random: &Random) ->
 }
 
 /// `compute-full-forwarded-for`: what was received and the peer.
+#[inline(never)]
 fn appended(head: &RequestHead<'_>) -> HeaderValue {
     let peer = head.peer.socket;
     match joined(head.headers, &X_FORWARDED_FOR).as_ref().and_then(|before| before.to_str().ok()) {
@@ -312,6 +372,7 @@ fn fallback_fields(head: &RequestHead<'_>, route: Option<&CompiledRoute>) -> Vec
 }
 
 /// The value of a field, all lines in one.
+#[inline(never)]
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next()?;
@@ -324,6 +385,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
 }
 
 /// HTTP/2 may send a cookie in crumbs (RFC 9113 section 8.2.3).
+#[inline(never)]
 fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if crumbs.len() > 1
@@ -357,6 +419,10 @@ fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
+static HTTP: HeaderValue = HeaderValue::from_static("http");
+static HTTPS: HeaderValue = HeaderValue::from_static("https");
+static HOST: HeaderName = header::HOST;
+static CONNECTION: HeaderName = header::CONNECTION;
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 static X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");

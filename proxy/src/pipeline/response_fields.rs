@@ -19,9 +19,13 @@ pub(super) struct ResponseFields<'s> {
 }
 
 impl ResponseFields<'_> {
-    /// Turns the fields of an upstream into those of the client.
-    pub(super) fn apply(self, headers: &mut HeaderMap) {
-        let found = Found::of(headers, &self.settings.hide_headers);
+    /// What there is to do with the fields of an upstream.
+    pub(super) fn found(self, headers: &HeaderMap) -> Found {
+        Found::of(headers, &self.settings.hide_headers)
+    }
+
+    /// Turns the fields of an upstream, in which this was found, into those of the client.
+    pub(super) fn apply(self, found: Found, headers: &mut HeaderMap) {
         if found.connection {
             if found.named {
                 hop::remove_named(headers);
@@ -41,11 +45,7 @@ impl ResponseFields<'_> {
             headers.remove(header::SERVER);
         }
         if found.others {
-            let hidden = &self.settings.hide_headers;
-            let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name, hidden)).cloned().collect();
-            for name in unwanted {
-                headers.remove(name);
-            }
+            remove_unwanted(headers, &self.settings.hide_headers);
         }
         if let Some(change) = self.policy.and_then(|policy| policy.response.as_deref()) {
             rewrite(headers, change);
@@ -70,7 +70,7 @@ impl ResponseFields<'_> {
 
 /// What a pass over the fields of an upstream comes upon.
 #[derive(Clone, Copy, Debug, Default)]
-struct Found {
+pub(super) struct Found {
     connection: bool,
     /// `Connection` names other fields than `Keep-Alive`.
     named: bool,
@@ -93,6 +93,11 @@ enum Length {
 }
 
 impl Found {
+    /// Whether there are fields that are dropped, beyond those of every response.
+    pub(super) fn has_others(self) -> bool {
+        self.others
+    }
+
     fn of(headers: &HeaderMap, hidden: &[HeaderName]) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
@@ -118,6 +123,14 @@ impl Found {
     }
 }
 
+#[inline(never)]
+fn remove_unwanted(headers: &mut HeaderMap, hidden: &[HeaderName]) {
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name, hidden)).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+}
+
 /// Whether a field is dropped, whoever sends it.
 fn is_unwanted(name: &HeaderName, hidden: &[HeaderName]) -> bool {
     match name.as_str() {
@@ -138,6 +151,7 @@ fn is_instruction(of_accel: &str) -> bool {
 }
 
 /// Changes what an upstream says of its own names and paths.
+#[inline(never)]
 fn rewrite(headers: &mut HeaderMap, change: &ResponseRewrite) {
     let ResponseRewrite { cookie_domain, cookie_path, location } = change;
     response_cookies::rewrite(headers, cookie_domain.as_ref(), cookie_path.as_ref());
@@ -148,6 +162,8 @@ fn rewrite(headers: &mut HeaderMap, change: &ResponseRewrite) {
 
 /// Equal lengths are one (RFC 9110 section 8.6). Others say nothing of a response that has no body to measure: of those that
 /// have, hyper has refused them before.
+#[cold]
+#[inline(never)]
 fn collapse_lengths(headers: &mut HeaderMap) {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next().cloned() else { return };
@@ -193,7 +209,8 @@ mod tests {
 
     fn applied(fields: &str, settings: &Settings, hsts: bool) -> HeaderMap {
         let mut headers = parts(&format!("GET / HTTP/1.1{fields}")).headers;
-        ResponseFields { settings, hsts, policy: None, added: &[] }.apply(&mut headers);
+        let fields = ResponseFields { settings, hsts, policy: None, added: &[] };
+        fields.apply(fields.found(&headers), &mut headers);
         headers
     }
 

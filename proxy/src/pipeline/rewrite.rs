@@ -29,6 +29,12 @@ pub(super) fn unchanged(head: &RequestHead<'_>, reading: &Reading<'_>) -> Target
     if !reading.path.had_dot_segments() {
         return Target::AsReceived;
     }
+    without_dot_segments(head)
+}
+
+#[cold]
+#[inline(never)]
+fn without_dot_segments(head: &RequestHead<'_>) -> Target {
     Target::Other(with_query(remove_dot_segments(head.raw_path()), head))
 }
 

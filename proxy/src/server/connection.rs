@@ -303,7 +303,7 @@ impl ClientConnection {
 
     fn await_request(&self, now: Instant) {
         if self.version == HttpVersion::Http1 {
-            self.meter.set_patience(Patience::Idle(now + self.settings.get().keep_alive));
+            self.meter.await_request(now, self.settings.get().keep_alive);
         }
     }
 

@@ -1,8 +1,8 @@
 //! HTTP/1.0 and 1.1 connections.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::connection::ClientConnection;
 use super::drain::Stage;
+use crate::bell::Bell;
 use crate::pipeline::{self, Answer, ResponseBody};
 use crate::stream::{ClientStream, Expired, SocketWatch, Timed};
 
@@ -96,28 +97,43 @@ async fn drive<S>(
 where
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>,
 {
-    let drain = connection.worker().drain();
-    let (mut draining, mut dozes) = (false, false);
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut http => return Some(if dozes && ended.is_ok() { Ended::Dozes } else { Ended::Done(ended) }),
-            () = idle(connection), if !dozes => {
+    let mut seldom = pin!(seldom(connection, watch));
+    let (mut dozes, mut bell) = (false, Bell::default());
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = http.as_mut().poll(cx) {
+                return Poll::Ready(Some(if dozes && ended.is_ok() { Ended::Dozes } else { Ended::Done(ended) }));
+            }
+            // It is the stream that wakes the task when it has been idle for a while.
+            if !dozes && connection.meter().dozes() {
                 dozes = true;
                 http.as_mut().graceful_shutdown();
+                continue;
             }
-            () = watch.broken() => return None,
-            () = drain.reached(Stage::Closing), if !draining => {
-                draining = true;
-                connection.meter().wind_down();
+            let over = connection.meter().is_winding_down();
+            if bell.poll(cx, |cx| seldom.as_mut().poll(cx)).is_ready() {
+                return Poll::Ready(None);
+            }
+            if over == connection.meter().is_winding_down() {
+                return Poll::Pending;
             }
         }
-    }
+    })
+    .await
 }
 
-/// Ends when the connection has been idle for a while. It is the stream that wakes the task then.
-async fn idle(connection: &ClientConnection) {
-    poll_fn(|_| if connection.meter().dozes() { Poll::Ready(()) } else { Poll::Pending }).await;
+/// Ends when the connection breaks, and winds it down when no more requests are wanted.
+async fn seldom(connection: &ClientConnection, watch: &SocketWatch) {
+    let closing = async {
+        connection.worker().drain().reached(Stage::Closing).await;
+        connection.meter().wind_down();
+        pending().await
+    };
+    tokio::select! {
+        biased;
+        () = watch.broken() => {}
+        () = closing => {}
+    }
 }
 
 /// Ends a connection that failed. What hyper refuses by itself is answered here; `in_line` where not even the request line

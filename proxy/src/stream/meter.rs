@@ -109,13 +109,20 @@ impl Meter {
         }
     }
 
-    /// From now on reading may wait this long. A gap begins anew.
+    /// From now on reading may wait this long. A gap begins anew. [`Meter::await_request`] is for idle streams.
     pub(crate) fn set_patience(&self, patience: Patience) {
         self.patience.set(patience);
         self.silent_since.set(None);
         if self.doze.get() != Doze::Never {
-            let idle = matches!(patience, Patience::Idle(_));
-            self.doze.set(if idle { Doze::At(Instant::now() + DOZE) } else { Doze::Wanted });
+            self.doze.set(Doze::Wanted);
+        }
+    }
+
+    /// From `now` on the next request may take this long to begin.
+    pub(crate) fn await_request(&self, now: Instant, idle: Duration) {
+        self.set_patience(Patience::Idle(now + idle));
+        if self.doze.get() != Doze::Never {
+            self.doze.set(Doze::At(now + DOZE));
         }
     }
 
@@ -142,6 +149,11 @@ impl Meter {
         if let Patience::Head(deadline) = self.patience.get() {
             self.patience.set(Patience::Head(deadline.min(Instant::now() + LAST_HEAD)));
         }
+    }
+
+    /// Whether the stream ends as soon as it waits for a next request.
+    pub(crate) fn is_winding_down(&self) -> bool {
+        self.winding_down.get()
     }
 
     /// From now on only responses are written, from [`Meter::speak`] until all is flushed and the stream waits for a request.

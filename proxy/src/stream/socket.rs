@@ -49,6 +49,22 @@ impl Socket {
     }
 }
 
+/// Octets that are rather copied than given to the system as a list of slices: heads of responses, most with a short body.
+const SMALL: usize = 1024;
+
+/// All octets of `slices` in one place; none where there is no room for them.
+fn gathered<'r>(slices: &[IoSlice<'_>], room: &'r mut [u8; SMALL]) -> Option<&'r [u8]> {
+    let octets = slices.iter().map(|slice| slice.len()).sum();
+    let place = room.get_mut(..octets)?;
+    let mut rest = &mut *place;
+    for slice in slices {
+        let (here, after) = rest.split_at_mut_checked(slice.len())?;
+        here.copy_from_slice(slice);
+        rest = after;
+    }
+    Some(place)
+}
+
 /// Most that is read and thrown away before a connection is closed, so that closing does not reset it: with a reset, the
 /// client's system may discard an answer it has not read yet (RFC 9112 section 9.6).
 const LINGER_OCTETS: usize = 64 * 1024;
@@ -118,7 +134,14 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_attempt(cx, |stream| stream.try_write_vectored(slices))
+        if let [octets] = slices {
+            return self.poll_attempt(cx, |stream| stream.try_write(octets));
+        }
+        let mut room = [0; SMALL];
+        match gathered(slices, &mut room) {
+            Some(octets) => self.poll_attempt(cx, |stream| stream.try_write(octets)),
+            None => self.poll_attempt(cx, |stream| stream.try_write_vectored(slices)),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -132,5 +155,26 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         shut_down_writing((*self.write).as_ref());
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_slices_are_gathered_and_large_ones_are_not() {
+        let long = vec![b'x'; SMALL];
+        for (slices, want) in [
+            (&[&b"head"[..], b"body"][..], Some(&b"headbody"[..])),
+            (&[b"", b"a", b"", b"b"], Some(b"ab")),
+            (&[], Some(b"")),
+            (&[&long], Some(&long)),
+            (&[&long, b""], Some(&long)),
+            (&[&long, b"x"], None),
+        ] {
+            let slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+            assert_eq!(gathered(&slices, &mut [0; SMALL]), want);
+        }
     }
 }
