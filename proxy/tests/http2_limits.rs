@@ -187,6 +187,80 @@ fn a_connection_ends_after_its_number_of_requests() {
 }
 
 #[test]
+fn responses_take_as_few_frames_as_they_can() {
+    for (answer, head_only, want) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false, &[(HEADERS, 0), (DATA, END_STREAM)][..]),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", true, &[(HEADERS, END_STREAM)]),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, &[(HEADERS, END_STREAM)]),
+        ("HTTP/1.1 204 No Content\r\n\r\n", false, &[(HEADERS, END_STREAM)]),
+        ("HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n", false, &[(HEADERS, END_STREAM)]),
+    ] {
+        let origin = Origin::answering(move |_| answer.to_owned());
+        let site = Plan::new(&[origin.address]).start();
+        let mut client = Http2::connect(site.http, &[]);
+        let fields =
+            if head_only { [vec![0x02, 4], b"HEAD".to_vec(), fields("/")[1..].to_vec()].concat() } else { fields("/") };
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields));
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|(_, flags)| flags & END_STREAM == 0) {
+            let frame = client.read().expect("the connection stays");
+            if frame.stream == 1 {
+                seen.push((frame.kind, frame.flags & END_STREAM));
+            }
+        }
+        assert_eq!(seen, want, "{answer}");
+    }
+}
+
+#[test]
+fn many_streams_at_once_are_answered_and_those_reset_make_room() {
+    let origin = Origin::serving(|stream, connection, seen| {
+        let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+        while read_request(&mut reader, connection, &seen).is_some() {
+            std::thread::sleep(SHORT / 3);
+            if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                return;
+            }
+        }
+    });
+    let site = Plan::new(&[origin.address]).start();
+    let mut client = Http2::connect(site.http, &[]);
+    let numbers = |round: u32| (0..100).map(move |number| 2 * (100 * round + number) + 1);
+    for round in 0..3 {
+        for number in numbers(round) {
+            client.request(number, "/");
+        }
+        // Every tenth is not wanted any more.
+        let reset: Vec<u32> = numbers(round).step_by(10).collect();
+        for number in &reset {
+            client.send(frame(RST_STREAM, 0, *number, &[0, 0, 0, 8]));
+        }
+        let mut over = 0;
+        while over < 90 {
+            let frame = client.read().expect("the connection stays");
+            assert_ne!(frame.kind, GOAWAY);
+            if frame.kind == DATA && frame.flags & END_STREAM != 0 && !reset.contains(&frame.stream) {
+                over += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connect_with_a_body_is_reset_and_the_connection_goes_on() {
+    let site = Plan::new(&[Origin::saying("ok").address]).start();
+    let mut client = Http2::connect(site.http, &[]);
+    // `:method`, `:authority`, `content-length`.
+    let connect = [&[0x02, 7][..], b"CONNECT", &[0x01, 9], b"a.example", &[0x0f, 13, 1], b"5"].concat();
+    client.send(frame(HEADERS, END_HEADERS, 1, &connect));
+    let reset = client.next(RST_STREAM).unwrap();
+    // INTERNAL_ERROR
+    assert_eq!((reset.stream, &reset.payload[..]), (1, &[0, 0, 0, 2][..]));
+    client.request(3, "/");
+    assert!(client.ends(3));
+}
+
+#[test]
 fn without_http2_the_preface_is_a_bad_request() {
     let origin = Origin::saying("ok");
     let mut plan = Plan::new(&[origin.address]);

@@ -1,6 +1,7 @@
 //! Request bodies on their way to an upstream: streamed or received whole first, kept in memory and on disk, sent once or more
 //! often.
 
+mod client;
 mod collect;
 mod kept;
 mod replay;
@@ -14,8 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
+pub(crate) use client::{ClientBody, content_length};
 pub(crate) use collect::Collecting;
 pub(crate) use replay::RequestBody;
 pub(crate) use source::BodySource;
@@ -28,6 +29,9 @@ pub(crate) enum BodyError {
     /// The client sent less than it promised, or something else.
     #[error("the request body failed")]
     Request(#[source] hyper::Error),
+    /// The same on a stream of HTTP/2.
+    #[error("the request body failed")]
+    Stream(#[source] h2::Error),
     /// The client reset the stream before its end.
     #[error("the request body was reset")]
     Reset,
@@ -51,12 +55,12 @@ const DRAIN_OCTETS: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Whether a body of which nothing was read may be read to its end for nothing, as far as it is known how long it is.
-pub(crate) fn may_drain(body: &Incoming) -> bool {
+pub(crate) fn may_drain(body: &ClientBody) -> bool {
     body.size_hint().lower() <= DRAIN_OCTETS as u64
 }
 
-/// Reads and drops what is left of an unwanted body. Beyond the limits hyper closes the connection instead.
-pub(crate) async fn drain(mut body: Incoming) {
+/// Reads and drops what is left of an unwanted body. Beyond the limits the connection, or the stream, ends instead.
+pub(crate) async fn drain(mut body: ClientBody) {
     let read = async {
         let mut octets = 0;
         while octets < DRAIN_OCTETS {

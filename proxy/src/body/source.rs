@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
-use hyper::body::Incoming;
 
 use super::BodyError;
+use super::client::ClientBody;
 use super::kept::Kept;
 use super::replay::{Replay, RequestBody};
 use super::spool::Spool;
@@ -37,7 +37,7 @@ pub(crate) struct BodySource {
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) incoming: Incoming,
+    pub(super) incoming: ClientBody,
     pub(super) attempt: u32,
     pub(super) kept: Kept,
     /// What follows [`State::kept`] of a body that was received whole.
@@ -71,7 +71,7 @@ pub(super) enum Fault {
 
 impl BodySource {
     /// Takes the body of a request whose connection has `meter`. More than `largest` octets are an error.
-    pub(crate) fn new(incoming: Incoming, meter: Rc<Meter>, largest: Option<u64>, storage: &Rc<Storage>) -> Self {
+    pub(crate) fn new(incoming: ClientBody, meter: Rc<Meter>, largest: Option<u64>, storage: &Rc<Storage>) -> Self {
         let kept = Kept::new(storage.memory());
         let state = State { incoming, attempt: 0, kept, spool: None, extent: Extent::SoFar, trailers: None };
         Self {
@@ -160,7 +160,7 @@ impl BodySource {
             let polled = Pin::new(&mut state.incoming).poll_frame(cx);
             self.waiting.set(polled.is_pending());
             let frame = match ready!(polled) {
-                // hyper takes a stream that is reset with `NO_ERROR` for one that has ended.
+                // A stream that is reset with `NO_ERROR` seems to have ended.
                 None if self.is_stream && !state.incoming.is_end_stream() => {
                     self.set_fault(Fault::Malformed);
                     return Poll::Ready(Some(Err(BodyError::Reset)));
@@ -172,7 +172,7 @@ impl BodySource {
                 Some(Err(error)) => {
                     let late = self.meter.expired() == Some(Expired::Gap);
                     self.set_fault(if late { Fault::Timeout } else { Fault::Malformed });
-                    return Poll::Ready(Some(Err(BodyError::Request(error))));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 Some(Ok(frame)) => frame,
             };

@@ -3,13 +3,12 @@
 use std::rc::Rc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use hyper::body::Incoming;
 use portcullis_model::Settings;
 use portcullis_model::policy::BodyPolicy;
 
 use super::decide::Forward;
 use super::exchange::Exchange;
-use crate::body::{BodySource, Collecting};
+use crate::body::{BodySource, ClientBody, Collecting};
 use crate::error::ProxyError;
 use crate::table::CompiledRoute;
 use crate::upstream::Delivery;
@@ -39,7 +38,7 @@ impl Bodies {
 }
 
 /// The body of a request, of which nothing was read yet, with its trailers or without.
-pub(super) fn source(incoming: Incoming, trailers: bool, exchange: &Exchange) -> Rc<BodySource> {
+pub(super) fn source(incoming: ClientBody, trailers: bool, exchange: &Exchange) -> Rc<BodySource> {
     let connection = exchange.connection();
     let (meter, storage) = (Rc::clone(connection.meter()), connection.worker().storage());
     let source = BodySource::new(incoming, meter, exchange.bodies.policy.largest, storage);

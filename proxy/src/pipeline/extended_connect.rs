@@ -3,19 +3,19 @@
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use h2::ext::Protocol;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
-use hyper::ext::Protocol;
-use hyper::upgrade::OnUpgrade;
 use portcullis_model::Reason;
 
 use super::answer::Answer;
 use crate::random::Random;
+use crate::server::OnStream;
 
 /// What an extended CONNECT leaves behind when its request has become a GET.
 #[derive(Debug)]
 pub(super) struct ExtendedConnect {
-    stream: OnUpgrade,
+    stream: OnStream,
     key: HeaderValue,
 }
 
@@ -40,7 +40,7 @@ impl ExtendedConnect {
         if !protocol.as_str().eq_ignore_ascii_case("websocket") {
             return Err(Answer::refusal(StatusCode::NOT_IMPLEMENTED, Reason::MethodNotAllowed));
         }
-        let Some(stream) = parts.extensions.remove::<OnUpgrade>() else {
+        let Some(stream) = parts.extensions.remove::<OnStream>() else {
             return Err(Answer::refusal(StatusCode::NOT_IMPLEMENTED, Reason::MethodNotAllowed));
         };
         let mut versions = parts.headers.get_all(&SEC_WEBSOCKET_VERSION).iter();
@@ -66,7 +66,7 @@ impl ExtendedConnect {
     }
 
     /// The stream, once the client has its 200.
-    pub(super) fn into_stream(self) -> OnUpgrade {
+    pub(super) fn into_stream(self) -> OnStream {
         self.stream
     }
 }

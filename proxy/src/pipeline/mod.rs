@@ -38,7 +38,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use portcullis_model::policy::{ConnectionHeader, SetHeader};
 use portcullis_model::{Reason, Settings};
 
@@ -55,7 +55,7 @@ pub(crate) use unread::{note_unread, refuse_unread};
 pub(crate) use upgrade::Tunnel;
 pub(crate) use variables::{ConnectionVariables, TlsFacts};
 
-use crate::body;
+use crate::body::{self, ClientBody};
 use crate::error::{ProxyError, Side};
 use crate::respond;
 use crate::server::ClientConnection;
@@ -79,7 +79,7 @@ use wire::Wire;
 /// None: what goes wrong is answered, and what cannot be answered any more is dropped with its connection.
 pub(crate) async fn handle(
     connection: Rc<ClientConnection>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let worker = connection.worker();
     let table = worker.table();
@@ -126,7 +126,7 @@ fn is_grpc(parts: &Parts) -> bool {
 }
 
 /// Reads the rest of a body that nobody wants, so that its connection can go on with the next request.
-fn drain(connection: &Rc<ClientConnection>, incoming: Incoming) {
+fn drain(connection: &Rc<ClientConnection>, incoming: ClientBody) {
     connection.drain_began();
     let drained = Rc::clone(connection);
     connection.worker().spawn(async move {

@@ -12,7 +12,6 @@ use super::exchange::Exchange;
 use super::read_ahead::{Broken, Next, ReadAhead};
 use super::upstream_body::{BrokenOff, UpstreamBody};
 use crate::body::BodyError;
-use crate::server::BodyStep;
 use crate::upstream::Connection;
 
 /// The body of a response.
@@ -46,7 +45,7 @@ impl ResponseBody {
     }
 
     /// No body, and an exchange that goes on elsewhere.
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self { source: Source::Page(None), rest: Bytes::new(), exchange: None }
     }
 
@@ -196,17 +195,11 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let polled = if this.rest.is_empty() {
-            this.poll_source(cx).map_ok(|frame| this.divide(frame))
-        } else {
-            let piece = this.rest.split_to(PIECE.min(this.rest.len()));
-            Poll::Ready(Some(Ok(Frame::data(piece))))
-        };
-        if let Some(exchange) = &self.exchange {
-            let handed_out = matches!(polled, Poll::Ready(Some(Ok(_))));
-            exchange.connection().note_body(if handed_out { BodyStep::HandedOut } else { BodyStep::Waits });
+        if this.rest.is_empty() {
+            return this.poll_source(cx).map_ok(|frame| this.divide(frame));
         }
-        polled
+        let piece = this.rest.split_to(PIECE.min(this.rest.len()));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -15,7 +13,7 @@ use super::extended_connect::ExtendedConnect;
 use super::head::RequestHead;
 use super::hop;
 use super::names::Meaning;
-use crate::server::Stage;
+use crate::server::{OnStream, Stage};
 use crate::stream::{Framed, GOING_AWAY, Timed, relay};
 use crate::upstream::{Connection, Upgraded};
 
@@ -112,11 +110,11 @@ impl Tunnel {
     }
 
     /// The same on a stream of HTTP/2, once the client has its 200. Flow control of the stream is the back-pressure.
-    pub(super) async fn run_on_stream(self, stream: OnUpgrade) {
+    pub(super) async fn run_on_stream(self, stream: OnStream) {
         // A client that has gone meanwhile took the stream with it.
-        let Ok(stream) = stream.await else { return };
+        let Some(stream) = stream.stream().await else { return };
         let meter = self.exchange.connection().stream_meter();
-        self.run(Timed::new(TokioIo::new(stream), Rc::new(meter)), Bytes::new()).await;
+        self.run(Timed::new(stream, Rc::new(meter)), Bytes::new()).await;
     }
 }
 

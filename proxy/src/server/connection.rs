@@ -38,17 +38,7 @@ pub(crate) struct ClientConnection {
     cut: Cell<bool>,
     contradicts: Cell<bool>,
     draining: Cell<bool>,
-    body_step: Cell<Option<BodyStep>>,
     used_up: Notify,
-}
-
-/// What happened last to the body of a response.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum BodyStep {
-    /// A piece was handed out. Only when it is on its way is the next one asked for.
-    HandedOut,
-    /// The next piece is not there yet, or there is none.
-    Waits,
 }
 
 /// A listening socket, as its connections see it.
@@ -138,7 +128,6 @@ async fn begin(
         cut: Cell::new(false),
         contradicts: Cell::new(false),
         draining: Cell::new(false),
-        body_step: Cell::new(None),
         used_up: Notify::new(),
     });
     Some((connection, stream, arrived.watch))
@@ -320,16 +309,6 @@ impl ClientConnection {
             || settings.keep_alive.is_zero()
     }
 
-    /// Something happened to the body of a response. Who polls it wants to know: [`ClientConnection::take_body_step`].
-    pub(crate) fn note_body(&self, step: BodyStep) {
-        self.body_step.set(Some(step));
-    }
-
-    /// What happened last to the body of a response since this was asked before, whichever response it was.
-    pub(super) fn take_body_step(&self) -> Option<BodyStep> {
-        self.body_step.take()
-    }
-
     /// Ends the connection with the response that has these fields. HTTP/2 connections end when their streams have.
     pub(crate) fn close_after(&self, headers: &mut HeaderMap) {
         match self.version {
@@ -392,6 +371,55 @@ impl ClientConnection {
 impl std::fmt::Debug for ClientConnection {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("ClientConnection").field("facts", &self.facts).field("number", &self.number).finish()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use std::num::NonZeroUsize;
+    use std::sync::{Arc, mpsc};
+
+    use super::super::ServerConfig;
+    use super::*;
+    use crate::table::testing::snapshot;
+    use crate::table::{RoutingTable, channel};
+    use crate::upstream::{UpstreamRegistry, unverified_tls};
+
+    /// A connection of HTTP/2 without a socket, on a worker of its own.
+    pub(in super::super) fn connection() -> Rc<ClientConnection> {
+        let config = Arc::new(ServerConfig::new(Vec::new(), Vec::new(), NonZeroUsize::MIN));
+        let table = RoutingTable::compile(&snapshot(&[]), &UpstreamRegistry::default(), None);
+        let (_, reader) = channel(table);
+        let log = mpsc::sync_channel(1).0;
+        let worker = Rc::new(Worker::new(&config, &reader, log, unverified_tls().unwrap(), Arc::default()));
+        let facts = ConnectionFacts {
+            peer: SocketAddr::from(([127, 0, 0, 9], 4000)),
+            port: 8080,
+            tls: false,
+            https_port: 8443,
+            proxied: None,
+        };
+        let limit = Duration::from_secs(60);
+        Rc::new(ClientConnection {
+            texts: ConnectionTexts::new(&facts),
+            facts,
+            meter: Rc::new(Meter::new(Patience::Unlimited, limit, limit)),
+            settings: Cell::new(worker.table().settings().client),
+            tls: None,
+            version: HttpVersion::Http2,
+            plain_on_tls: false,
+            number: worker.next_connection(),
+            worker,
+            requests: Cell::new(0),
+            under_way: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            tunnel: RefCell::new(None),
+            unread: Cell::new(false),
+            cut: Cell::new(false),
+            contradicts: Cell::new(false),
+            draining: Cell::new(false),
+            used_up: Notify::new(),
+        })
     }
 }
 

@@ -3,29 +3,16 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::Worker;
 use crate::metrics::Counters;
 
 /// Starts a task on this worker.
 pub(super) fn spawn(counters: Arc<Counters>, task: impl Future<Output = ()> + 'static) {
     drop(tokio::task::spawn_local(Isolated { task, counters }));
-}
-
-/// Lets hyper start tasks of HTTP/2 streams.
-#[derive(Clone)]
-pub(super) struct WorkerExecutor(pub(super) Rc<Worker>);
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for WorkerExecutor {
-    fn execute(&self, task: F) {
-        // In a place of its own: it is moved several times on its way into a task, and holds a whole request.
-        self.0.spawn(Box::pin(task));
-    }
 }
 
 pin_project! {

@@ -18,6 +18,7 @@ use tokio::io::AsyncWriteExt;
 use super::connection::ClientConnection;
 use super::drain::Stage;
 use crate::bell::Bell;
+use crate::body::ClientBody;
 use crate::pipeline::{self, Answer, ResponseBody};
 use crate::stream::{ClientStream, Expired, SocketWatch, Timed};
 
@@ -35,7 +36,9 @@ pub(super) async fn serve(connection: Rc<ClientConnection>, mut stream: Timed<Cl
     loop {
         let service = {
             let connection = Rc::clone(&connection);
-            service_fn(move |request| pipeline::handle(Rc::clone(&connection), request))
+            service_fn(move |request: Request<Incoming>| {
+                pipeline::handle(Rc::clone(&connection), request.map(ClientBody::from))
+            })
         };
         let mut builder = Builder::new();
         let buffer = BUFFER.max(2 * connection.settings().header_buffers.total());

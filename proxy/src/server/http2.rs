@@ -1,19 +1,27 @@
 //! HTTP/2 connections, over TLS or with prior knowledge.
 
-use std::pin::pin;
+mod driver;
+mod keep_alive;
+mod sipped;
+mod stream;
+mod streams;
+mod upgraded;
+mod wake;
+
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use h2::server::Builder;
 use tokio::time::Instant;
+
+pub(crate) use upgraded::OnStream;
 
 use super::connection::ClientConnection;
 use super::drain::Stage;
-use super::stall::StreamExecutor;
 use crate::pipeline;
 use crate::stream::{ClientStream, FrameLimits, Frames, SocketWatch, Timed};
-use crate::timer::TokioTimer;
+use driver::Driver;
 
 /// What a stream may send before it is read; what waits to be written of one.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -23,10 +31,8 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const PENDING_RESETS: usize = 20;
 /// Streams that a client made us reset, after which the connection is closed (CVE-2025-8671).
 const LOCAL_RESETS: usize = 128;
-/// After this long without a frame the client is asked whether it is there,
-const PING: Duration = Duration::from_secs(60);
-/// and has this long to say so.
-const PONG: Duration = Duration::from_secs(20);
+/// Octets of one frame of a client.
+const FRAME: u32 = 16 * 1024;
 /// How long a client may take to let go of an idle connection.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -35,39 +41,37 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(200);
 
 /// Serves a connection to its end.
 pub(super) async fn serve(connection: Rc<ClientConnection>, stream: Timed<ClientStream>, watch: SocketWatch) {
-    let service = {
-        let connection = Rc::clone(&connection);
-        service_fn(move |request| pipeline::handle(Rc::clone(&connection), request))
-    };
     let settings = connection.settings();
     let stream = stream.watching(Frames::new(FrameLimits {
         fields: settings.header_timeout,
         data: settings.body_timeout,
         controls: connection.worker().config().client.control_frames,
     }));
-    let mut builder = hyper::server::conn::http2::Builder::new(StreamExecutor::new(&connection));
+    let mut builder = Builder::new();
     // Our own limit is half of it, so that it answers.
     let header_list = u32::try_from(2 * settings.header_buffers.total()).unwrap_or(u32::MAX);
     builder
-        .timer(TokioTimer)
         // For WebSocket; other protocols are refused (RFC 8441 section 3).
         .enable_connect_protocol()
         .max_concurrent_streams(settings.concurrent_streams)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(STREAM_WINDOW as usize)
+        .max_frame_size(FRAME)
+        .max_send_buffer_size(STREAM_WINDOW as usize)
         .max_header_list_size(header_list)
         .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(LOCAL_RESETS)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PONG);
-    let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        .max_local_error_reset_streams(Some(LOCAL_RESETS));
+    let handle = {
+        let connection = Rc::clone(&connection);
+        move |request| pipeline::handle(Rc::clone(&connection), request)
+    };
+    let mut http = Driver::new(&builder, stream, &connection, handle);
     let drain = connection.worker().drain();
     let mut ending = false;
     loop {
         tokio::select! {
             biased;
-            ended = &mut http => {
+            ended = poll_fn(|cx| http.poll(cx)) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, requests = connection.requests(), "connection ended");
                 }
@@ -80,7 +84,7 @@ pub(super) async fn serve(connection: Rc<ClientConnection>, stream: Timed<Client
             () = gone(&connection), if ending => return,
         }
         ending = true;
-        http.as_mut().graceful_shutdown();
+        http.graceful_shutdown();
     }
 }
 

@@ -6,6 +6,7 @@
 mod admit;
 mod config;
 mod connection;
+mod date;
 mod detect;
 mod drain;
 mod exec;
@@ -25,7 +26,8 @@ pub use config::{BufferConfig, ClientTimeouts, ServerConfig};
 pub use listener::BindError;
 pub use running::{BoundServer, RunningServer, bind};
 
-pub(crate) use connection::{BodyStep, ClientConnection};
+pub(crate) use connection::ClientConnection;
 pub(crate) use drain::Stage;
+pub(crate) use http2::OnStream;
 pub(crate) use tls::{TLS13_SUITES, tls12_suite};
 pub(crate) use worker::Worker;

@@ -1,75 +1,38 @@
 //! Streams of HTTP/2 whose client takes nothing: they end, so that what they hold of an upstream is free again.
 //!
-//! hyper asks a response body for its next piece when the one before is on its way, which is when the client's windows have
-//! room for it. A client that never gives any holds the stream, and with it the upstream's response, as long as it likes.
+//! A response body is asked for its next piece when the client's windows had room for some of the one before. A client that
+//! never gives any would hold the stream, and with it the upstream's response, as long as it likes.
 
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::connection::{BodyStep, ClientConnection};
-use super::exec::WorkerExecutor;
+use super::connection::ClientConnection;
 use crate::timer::Alarm;
 
-/// Starts the tasks of streams of one connection, and ends those that stall.
-#[derive(Clone)]
-pub(super) struct StreamExecutor {
-    worker: WorkerExecutor,
-    connection: Rc<ClientConnection>,
+/// How long a piece of a response has waited for room.
+#[derive(Debug, Default)]
+pub(super) struct Stall {
+    since: Option<Instant>,
+    alarm: Alarm,
 }
 
-impl StreamExecutor {
-    pub(super) fn new(connection: &Rc<ClientConnection>) -> Self {
-        Self { worker: WorkerExecutor(Rc::clone(connection.worker())), connection: Rc::clone(connection) }
-    }
-}
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for StreamExecutor {
-    fn execute(&self, stream: F) {
-        let limit = self.connection.worker().config().client.write;
-        let connection = Rc::clone(&self.connection);
-        self.worker.execute(Watched { stream, connection, limit, since: None, alarm: Alarm::default() });
-    }
-}
-
-pin_project! {
-    /// The task of a stream. When it is dropped, the stream is reset.
-    struct Watched<F> {
-        #[pin]
-        stream: F,
-        connection: Rc<ClientConnection>,
-        limit: Duration,
-        since: Option<Instant>,
-        alarm: Alarm,
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Watched<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        // What another stream left there.
-        this.connection.take_body_step();
-        if this.stream.poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        match this.connection.take_body_step() {
-            Some(BodyStep::HandedOut) => *this.since = Some(Instant::now()),
-            Some(BodyStep::Waits) => *this.since = None,
-            None => {}
-        }
-        let Some(since) = *this.since else { return Poll::Pending };
+impl Stall {
+    /// The piece waits. Ready when it did so for too long.
+    pub(super) fn poll(&mut self, connection: &ClientConnection, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
         // As long as the whole connection is slow it is not the fault of the stream, and has a limit of its own.
-        let begin = |blocked: Option<Instant>| blocked.map_or(since, |blocked| blocked.max(since)) + *this.limit;
-        if this.alarm.poll(begin(this.connection.meter().last_blocked()), cx) {
+        let blocked = connection.meter().last_blocked();
+        let begin = blocked.map_or(since, |blocked| blocked.max(since));
+        if self.alarm.poll(begin + connection.worker().config().client.write, cx) {
             tracing::debug!("stream ended: its client takes nothing");
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    /// The piece is on its way.
+    pub(super) fn over(&mut self) {
+        self.since = None;
     }
 }

@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::config::ServerConfig;
+use super::date::HttpDate;
 use super::drain::Drain;
 use super::exec;
 use crate::access_log::{Captured, Lines, LogFormat, Queue, WallClock};
@@ -27,6 +28,7 @@ pub(crate) struct Worker {
     captures: Captures,
     lines: Rc<Lines>,
     clock: WallClock,
+    http_date: HttpDate,
     random: Random,
     balancer: Balancer,
     pool: Pool,
@@ -59,6 +61,7 @@ impl Worker {
             captures: Captures::default(),
             lines: Rc::new(Lines::new(log, Arc::clone(&counters))),
             clock: WallClock::new(),
+            http_date: HttpDate::default(),
             random: Random::new(),
             balancer: Balancer::default(),
             pool: Pool::default(),
@@ -116,6 +119,11 @@ impl Worker {
 
     pub(crate) fn clock(&self) -> &WallClock {
         &self.clock
+    }
+
+    /// The date of responses that have none.
+    pub(super) fn http_date(&self) -> &HttpDate {
+        &self.http_date
     }
 
     pub(crate) fn random(&self) -> &Random {
