@@ -6,6 +6,8 @@ use http::StatusCode;
 use portcullis_model::Reason;
 use portcullis_model::policy::RetryCondition;
 
+use crate::upstream::ExchangeError;
+
 /// One failed try to get a response, or one failed request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
@@ -23,7 +25,7 @@ pub(crate) enum ProxyError {
     Tls(#[source] io::Error),
     /// The upstream closed the connection or broke the protocol before its response was complete.
     #[error("the upstream gave no valid response")]
-    Upstream(#[source] hyper::Error),
+    Upstream(#[source] ExchangeError),
     /// The upstream neither sent nor took anything for too long.
     #[error("the upstream was silent too long")]
     UpstreamTimeout,
@@ -91,7 +93,7 @@ impl ProxyError {
     /// Under which condition another endpoint is asked (nginx: `proxy_next_upstream`); none where that cannot help.
     pub(crate) fn retry_condition(&self) -> Option<RetryCondition> {
         match self {
-            Self::Upstream(error) if error.is_parse() => Some(RetryCondition::InvalidHeader),
+            Self::Upstream(error) if error.is_malformed() => Some(RetryCondition::InvalidHeader),
             Self::UpstreamHeadTooLarge => Some(RetryCondition::InvalidHeader),
             Self::Connect(_) | Self::Tls(_) | Self::Upstream(_) => Some(RetryCondition::Error),
             Self::ConnectTimeout | Self::UpstreamTimeout => Some(RetryCondition::Timeout),

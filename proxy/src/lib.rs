@@ -13,6 +13,7 @@ pub mod upstream;
 mod bell;
 mod body;
 mod error;
+mod hpack;
 mod random;
 mod respond;
 mod stream;

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::connection::{Connection, Http1Connection, Peer, Transport};
+use super::exchange_error::ExchangeError;
 use super::http2::{Http2Pool, Place};
 use super::tls_configs::{TlsConfigs, TlsId};
 use crate::error::ProxyError;
@@ -107,7 +108,7 @@ impl Connector {
 
     async fn http1(&self, peer: Peer) -> Result<Connection, ProxyError> {
         let (stream, meter) = self.timed(peer).await?;
-        let (sender, driver) = self.http.handshake(TokioIo::new(stream)).await.map_err(ProxyError::Upstream)?;
+        let (sender, driver) = self.http.handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let (upgraded, taker) = oneshot::channel();
         let drive = async move {
             // An error reaches whoever waits for the exchange; on an idle connection it only means that it is gone.
@@ -138,6 +139,10 @@ impl Connector {
             }
         }
     }
+}
+
+fn failed(error: hyper::Error) -> ProxyError {
+    ProxyError::Upstream(ExchangeError::Http1(error))
 }
 
 /// A host that does not answer to its address was waited for by the system: that is a matter of time, too.

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Upstream;
+use super::exchange_error::ExchangeError;
 use super::http2_stream::Http2Stream;
 use super::tls_configs::TlsId;
 use crate::body::RequestBody;
@@ -98,7 +99,7 @@ impl Connection {
         match self {
             Self::Http1(connection) => Exchanging::Own { exchanging: connection.exchange(request, timeouts) },
             Self::Http2(stream, (_, transport)) => Exchanging::Shared {
-                exchanging: Box::pin(stream.exchange(request, transport.tls().is_some(), timeouts.read.duration())),
+                exchanging: stream.exchange(request, transport.tls().is_some(), timeouts.read.duration()),
             },
         }
     }
@@ -169,7 +170,7 @@ pin_project! {
     #[project = ExchangingProjection]
     enum Exchanging<O, S> {
         Own { #[pin] exchanging: O },
-        Shared { exchanging: Pin<Box<S>> },
+        Shared { #[pin] exchanging: S },
     }
 }
 
@@ -179,7 +180,7 @@ impl<O: Future, S: Future<Output = O::Output>> Future for Exchanging<O, S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O::Output> {
         match self.project() {
             ExchangingProjection::Own { exchanging } => exchanging.poll(cx),
-            ExchangingProjection::Shared { exchanging } => exchanging.as_mut().poll(cx),
+            ExchangingProjection::Shared { exchanging } => exchanging.poll(cx),
         }
     }
 }
@@ -277,7 +278,7 @@ impl Http1Connection {
             error: match self.meter.expired() {
                 Some(Expired::Gap | Expired::Write) => ProxyError::UpstreamTimeout,
                 Some(Expired::Idle | Expired::Head) | None if is_ours(&error) => ProxyError::Unsendable,
-                Some(Expired::Idle | Expired::Head) | None => ProxyError::Upstream(error),
+                Some(Expired::Idle | Expired::Head) | None => ProxyError::Upstream(ExchangeError::Http1(error)),
             },
         }
     }

@@ -2,23 +2,27 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::client::conn::http2;
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use http::Request;
 use portcullis_model::UpstreamKeepalive;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connection::Peer;
-use super::http2_body::Http2Body;
+use super::exchange_error::ExchangeError;
 use super::http2_stream::Http2Stream;
 use crate::error::ProxyError;
 use crate::stream::{Timed, UpstreamStream};
-use crate::timer::{Alarm, TokioTimer};
+use crate::timer::Alarm;
+use keep_alive::{Activity, Quiet};
+
+mod keep_alive;
 
 /// Most exchanges on one connection at a time; fewer where the upstream says so (`SETTINGS_MAX_CONCURRENT_STREAMS`).
 const STREAMS: u32 = 100;
@@ -28,10 +32,10 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
 /// What waits to be written of one request.
 const SEND_BUFFER: usize = 64 * 1024;
-/// After this long without a frame in the middle of an exchange the upstream is asked whether it is there,
-const PING: Duration = Duration::from_secs(60);
-/// and has this long to say so.
-const PONG: Duration = Duration::from_secs(20);
+/// For how long an upstream may say nothing in the middle of an exchange.
+const QUIET: Quiet = Quiet { ping: Duration::from_secs(60), pong: Duration::from_secs(20) };
+/// Malformed messages that a connection outlives.
+const MALFORMED: usize = 1024;
 /// Cancelled exchanges after which a connection takes no more: h2 closes one itself after 1024, with all that goes on on it.
 const CANCELS: u32 = 512;
 
@@ -39,7 +43,7 @@ const CANCELS: u32 = 512;
 pub(super) struct Http2Pool {
     hubs: RefCell<HashMap<Peer, Hub>>,
     limits: Cell<UpstreamKeepalive>,
-    builder: http2::Builder<LocalExecutor>,
+    builder: Builder,
 }
 
 /// The connections to one peer.
@@ -52,19 +56,18 @@ struct Hub {
 
 /// A connection and the exchanges on it.
 pub(super) struct Multiplexed {
-    sender: RefCell<http2::SendRequest<Http2Body>>,
-    driver: Rc<RefCell<Option<Driver>>>,
+    sender: RefCell<SendRequest<Bytes>>,
+    activity: Rc<Activity>,
     opened: Instant,
     idle_since: Cell<Instant>,
     requests: Cell<u32>,
-    under_way: Cell<usize>,
     cancelled: Cell<u32>,
     retired: Cell<bool>,
     /// Of exchanges that are over, for those to come: setting an alarm anew is cheaper than making one.
     alarms: RefCell<Vec<Alarm>>,
 }
 
-type Driver = http2::Connection<TokioIo<Timed<UpstreamStream>>, Http2Body, LocalExecutor>;
+type Driver = h2::client::Connection<Timed<UpstreamStream>, Bytes>;
 
 /// Where a new exchange finds its connection.
 pub(super) enum Place<'p> {
@@ -86,15 +89,15 @@ pub(super) struct Connecting<'p> {
 
 impl Http2Pool {
     pub(super) fn new() -> Self {
-        let mut builder = http2::Builder::new(LocalExecutor);
+        let mut builder = Builder::new();
         builder
-            .timer(TokioTimer)
-            .initial_stream_window_size(STREAM_WINDOW)
+            .enable_push(false)
+            .initial_max_send_streams(STREAMS as usize)
+            .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER)
+            .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(u32::try_from(UpstreamKeepalive::LARGEST_HEAD).unwrap_or(u32::MAX))
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PONG);
+            .max_local_error_reset_streams(Some(MALFORMED));
         Self { hubs: RefCell::default(), limits: Cell::default(), builder }
     }
 
@@ -152,7 +155,7 @@ impl Http2Pool {
 
 fn idle(hubs: &HashMap<Peer, Hub>) -> impl Iterator<Item = (&Peer, &Rc<Multiplexed>)> {
     let all = hubs.iter().flat_map(|(peer, hub)| hub.open.iter().map(move |connection| (peer, connection)));
-    all.filter(|(_, connection)| connection.under_way.get() == 0)
+    all.filter(|(_, connection)| connection.activity.under_way.get() == 0)
 }
 
 impl Connecting<'_> {
@@ -162,8 +165,7 @@ impl Connecting<'_> {
     ///
     /// When the stream is broken.
     pub(super) async fn begin(self, stream: Timed<UpstreamStream>) -> Result<Http2Stream, ProxyError> {
-        let handshake = self.pool.builder.handshake(TokioIo::new(stream));
-        let (sender, driver) = handshake.await.map_err(ProxyError::Upstream)?;
+        let (sender, driver) = self.pool.builder.handshake(stream).await.map_err(failed)?;
         let connection = Rc::new(Multiplexed::new(sender, driver));
         let limits = self.pool.limits.get();
         let exchange = Http2Stream::new(&connection);
@@ -184,28 +186,21 @@ impl Drop for Connecting<'_> {
     }
 }
 
+fn failed(error: h2::Error) -> ProxyError {
+    ProxyError::Upstream(ExchangeError::Http2(error.into()))
+}
+
 impl Multiplexed {
-    fn new(sender: http2::SendRequest<Http2Body>, driver: Driver) -> Self {
-        let driver = Rc::new(RefCell::new(Some(driver)));
-        let driven = Rc::clone(&driver);
-        // What goes wrong reaches every exchange on it; on an idle connection it only means that it is gone.
-        drop(tokio::task::spawn_local(std::future::poll_fn(move |cx| {
-            let mut driver = driven.borrow_mut();
-            let ended = driver.as_mut().is_none_or(|driver| Pin::new(driver).poll(cx).is_ready());
-            if !ended {
-                return Poll::Pending;
-            }
-            *driver = None;
-            Poll::Ready(())
-        })));
+    fn new(sender: SendRequest<Bytes>, driver: Driver) -> Self {
         let now = Instant::now();
+        let activity = Activity::new(now);
+        keep_alive::drive(driver, &activity, QUIET);
         Self {
             sender: RefCell::new(sender),
-            driver,
+            activity,
             opened: now,
             idle_since: Cell::new(now),
             requests: Cell::new(0),
-            under_way: Cell::new(0),
             cancelled: Cell::new(0),
             retired: Cell::new(false),
             alarms: RefCell::default(),
@@ -215,21 +210,28 @@ impl Multiplexed {
     /// Whether it may take one more exchange, as far as age and number go.
     fn takes_more(&self, limits: &UpstreamKeepalive, now: Instant) -> bool {
         !self.retired.get()
-            && !self.sender.borrow().is_closed()
+            && self.is_open()
             && limits.is_on()
             && self.requests.get() < limits.requests
             && self.cancelled.get() < CANCELS
             && now.saturating_duration_since(self.opened) < limits.age
     }
 
+    /// Whether neither side has ended it.
+    fn is_open(&self) -> bool {
+        // Nothing is waited for: each stream is opened by a sender of its own.
+        let ready = self.sender.borrow_mut().poll_ready(&mut Context::from_waker(Waker::noop()));
+        !matches!(ready, Poll::Ready(Err(_)))
+    }
+
     /// Whether one more exchange can begin at once.
     fn has_room(&self) -> bool {
-        let most = self.driver.borrow().as_ref().map_or(0, http2::Connection::current_max_send_streams);
-        self.under_way.get() < most.min(STREAMS as usize)
+        let most = self.sender.borrow().current_max_send_streams();
+        self.activity.under_way.get() < most.min(STREAMS as usize)
     }
 
     fn is_stale(&self, now: Instant, limit: Duration) -> bool {
-        self.under_way.get() == 0 && now.saturating_duration_since(self.idle_since.get()) >= limit
+        self.activity.under_way.get() == 0 && now.saturating_duration_since(self.idle_since.get()) >= limit
     }
 
     /// It failed as a whole, or is about to end: no more exchanges begin on it.
@@ -237,13 +239,31 @@ impl Multiplexed {
         self.retired.set(true);
     }
 
-    pub(super) fn sender(&self) -> &RefCell<http2::SendRequest<Http2Body>> {
-        &self.sender
+    /// Sends the head of a request, and the end of it where there is no body.
+    ///
+    /// # Errors
+    ///
+    /// When nothing was sent.
+    pub(super) fn send(
+        &self,
+        head: Request<()>,
+        whole: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        // A sender opens no further stream while its last one waits for room. Of these there are no more than exchanges.
+        let mut sender = self.sender.borrow().clone();
+        sender.send_request(head, whole)
+    }
+
+    /// Somebody begins to wait, now.
+    pub(super) fn note_sign(&self) -> Instant {
+        let now = Instant::now();
+        self.activity.last_sign.set(now);
+        now
     }
 
     /// An exchange begins: its alarm, and whether it is the first.
     pub(super) fn begin(&self) -> (Alarm, bool) {
-        self.under_way.set(self.under_way.get() + 1);
+        self.activity.under_way.set(self.activity.under_way.get() + 1);
         self.requests.set(self.requests.get().saturating_add(1));
         (self.alarms.borrow_mut().pop().unwrap_or_default(), self.requests.get() == 1)
     }
@@ -254,19 +274,9 @@ impl Multiplexed {
         if alarms.len() < STREAMS as usize {
             alarms.push(alarm);
         }
-        self.under_way.set(self.under_way.get().saturating_sub(1));
+        self.activity.under_way.set(self.activity.under_way.get().saturating_sub(1));
         self.cancelled.set(self.cancelled.get().saturating_add(u32::from(cancelled)));
         self.idle_since.set(Instant::now());
-    }
-}
-
-/// Lets hyper start the tasks of connections and streams on this worker.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LocalExecutor;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        drop(tokio::task::spawn_local(task));
     }
 }
 

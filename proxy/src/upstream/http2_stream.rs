@@ -1,23 +1,25 @@
 //! One exchange on an HTTP/2 connection that others share.
 
-use std::error::Error;
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::Reason;
+use h2::client::ResponseFuture;
+use http::Request;
 use http::response::Parts as ResponseParts;
-use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Uri, header};
-use http_body::Frame;
-use hyper::body::{Body, Incoming, SizeHint};
+use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::connection::{Broken, SendError};
+use super::exchange_error::ExchangeError;
 use super::http2::Multiplexed;
-use super::http2_body::{Http2Body, Pulse};
+use super::http2_download::Download;
+use super::http2_head::translated;
+use super::http2_upload::{Upload, Uploading, is_whole};
 use crate::body::RequestBody;
 use crate::error::ProxyError;
 use crate::timer::Alarm;
@@ -25,9 +27,8 @@ use crate::timer::Alarm;
 /// A share in a connection: room for one exchange.
 pub(crate) struct Http2Stream {
     connection: Rc<Multiplexed>,
-    pulse: Rc<Pulse>,
-    /// The response's body.
-    incoming: Option<Incoming>,
+    progress: Progress,
+    uploading: Option<Uploading>,
     alarm: Alarm,
     read_timeout: Duration,
     waiting_since: Option<Instant>,
@@ -36,13 +37,23 @@ pub(crate) struct Http2Stream {
     finished: bool,
 }
 
+/// How far an exchange has come.
+enum Progress {
+    /// Nothing was asked, or nothing more is to come.
+    Nothing,
+    /// The head of the request is sent, and perhaps nothing else.
+    Asked(ResponseFuture, Option<Upload>),
+    /// The head of the response is here.
+    Answered(Download),
+}
+
 impl Http2Stream {
     pub(super) fn new(connection: &Rc<Multiplexed>) -> Self {
         let (alarm, first) = connection.begin();
         Self {
             connection: Rc::clone(connection),
-            pulse: Pulse::new(),
-            incoming: None,
+            progress: Progress::Nothing,
+            uploading: None,
             alarm,
             read_timeout: Duration::MAX,
             waiting_since: None,
@@ -62,34 +73,50 @@ impl Http2Stream {
     /// # Errors
     ///
     /// [`SendError`], which says whether the request may have been looked at.
-    pub(super) async fn exchange(
+    pub(super) fn exchange(
         &mut self,
         request: Request<RequestBody>,
         tls: bool,
         read_timeout: Duration,
-    ) -> Result<ResponseParts, SendError> {
+    ) -> impl Future<Output = Result<ResponseParts, SendError>> {
         self.read_timeout = read_timeout;
-        self.pulse.beat();
-        let pulse = Rc::clone(&self.pulse);
-        let request = translated(request, tls)
-            .map(|request| request.map(|body| Http2Body::new(body, pulse)))
-            .ok_or(SendError { unsent: true, error: ProxyError::Unsendable })?;
-        let sending = self.connection.sender().borrow_mut().send_request(request);
-        let mut sending = pin!(sending);
-        let sent = std::future::poll_fn(|cx| match sending.as_mut().poll(cx) {
-            Poll::Ready(sent) => Poll::Ready(Some(sent)),
-            Poll::Pending if self.is_silent_too_long(cx) => Poll::Ready(None),
+        // Sent at once, so that the future has no room for the request.
+        let asked = self.ask(request, tls);
+        async {
+            asked?;
+            std::future::poll_fn(|cx| self.poll_head(cx)).await
+        }
+    }
+
+    fn ask(&mut self, request: Request<RequestBody>, tls: bool) -> Result<(), SendError> {
+        let (head, body) = translated(request, tls).ok_or(UNSENDABLE)?;
+        let whole = is_whole(&body);
+        let (response, stream) = self.connection.send(head, whole).map_err(|error| self.not_sent(error))?;
+        self.progress = Progress::Asked(response, (!whole).then(|| Upload::new(body, stream)));
+        Ok(())
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseParts, SendError>> {
+        let Progress::Asked(response, upload) = &mut self.progress else { return Poll::Ready(Err(UNSENDABLE)) };
+        // Most bodies are there as a whole, and go out together with the head.
+        if let Some(mut upload) = upload.take()
+            && upload.poll(cx).is_pending()
+        {
+            self.uploading = Some(upload.detach());
+        }
+        match Pin::new(response).poll(cx) {
+            Poll::Ready(Ok(response)) => {
+                self.went_on();
+                let (head, stream) = response.into_parts();
+                self.progress = Progress::Answered(Download::new(stream, &head.headers));
+                Poll::Ready(Ok(head))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.judge(error))),
+            Poll::Pending if self.is_silent_too_long(cx) => {
+                Poll::Ready(Err(SendError { unsent: false, error: ProxyError::UpstreamTimeout }))
+            }
             Poll::Pending => Poll::Pending,
-        });
-        let response = match sent.await {
-            None => return Err(SendError { unsent: false, error: ProxyError::UpstreamTimeout }),
-            Some(Err(error)) => return Err(self.judge(error)),
-            Some(Ok(response)) => response,
-        };
-        self.went_on();
-        let (parts, incoming) = response.into_parts();
-        self.incoming = Some(incoming);
-        Ok(parts)
+        }
     }
 
     /// The next piece of the response's body, or its trailers; none at its end.
@@ -98,49 +125,68 @@ impl Http2Stream {
     ///
     /// [`Broken`]: the upstream broke off, or was silent too long.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        let Progress::Answered(download) = &mut self.progress else { return Poll::Ready(None) };
+        let polled = download.poll_frame(cx);
         match &polled {
-            // hyper takes a stream that is reset with `NO_ERROR` for one that has ended (RFC 9113 section 8.1).
-            Poll::Ready(None) if !incoming.is_end_stream() => return Poll::Ready(Some(Err(Broken))),
             Poll::Ready(_) => self.went_on(),
             Poll::Pending if self.is_silent_too_long(cx) => return Poll::Ready(Some(Err(Broken))),
             Poll::Pending => {}
         }
-        polled.map_err(|_| Broken)
+        polled
     }
 
     /// Whether all of the response is here.
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        match &self.progress {
+            Progress::Answered(download) => download.is_over(),
+            Progress::Nothing | Progress::Asked(..) => true,
+        }
     }
 
     /// How much of the response's body is still to come.
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        match &self.progress {
+            Progress::Answered(download) => download.size_hint(),
+            Progress::Nothing | Progress::Asked(..) => SizeHint::with_exact(0),
+        }
+    }
+
+    /// The connection took no request, so that the upstream heard of none.
+    #[cold]
+    #[inline(never)]
+    fn not_sent(&mut self, error: h2::Error) -> SendError {
+        self.finished = true;
+        if error.is_io() || error.is_go_away() || error.is_reset() {
+            self.connection.retire();
+            return SendError { unsent: true, error: ProxyError::Upstream(ExchangeError::Http2(error.into())) };
+        }
+        // Not for the connection's sake: HTTP/2 has no such request.
+        tracing::debug!(%error, "a request cannot be written");
+        UNSENDABLE
     }
 
     /// What was refused was not looked at: streams above the last one of a GOAWAY (RFC 9113 section 6.8), and those reset with
     /// `REFUSED_STREAM` (section 8.7).
-    fn judge(&mut self, error: hyper::Error) -> SendError {
+    #[cold]
+    #[inline(never)]
+    fn judge(&mut self, error: h2::Error) -> SendError {
         // There is no stream left that dropping this could cancel.
         self.finished = true;
-        let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
-        let refused = cause.is_some_and(|cause| {
-            let reset = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
-            cause.is_remote() && (cause.is_go_away() || reset)
-        });
-        if error.is_canceled() || cause.is_none_or(|cause| !cause.is_reset()) {
+        let is_refusal = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        let unsent = error.is_remote() && (error.is_go_away() || is_refusal);
+        if !error.is_reset() {
             self.connection.retire();
         }
-        SendError { unsent: error.is_canceled() || refused, error: ProxyError::Upstream(error) }
+        SendError { unsent, error: ProxyError::Upstream(ExchangeError::Http2(error.into())) }
     }
 
     /// To be asked whenever nothing came: whether the upstream has been silent for longer than it may. What goes to it counts
     /// too. If not, the task is woken when it will have been.
     fn is_silent_too_long(&mut self, cx: &mut Context<'_>) -> bool {
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let Some(deadline) = since.max(self.pulse.last()).checked_add(self.read_timeout) else { return false };
+        let connection = &self.connection;
+        let since = *self.waiting_since.get_or_insert_with(|| connection.note_sign());
+        let since = self.uploading.as_ref().map_or(since, |uploading| since.max(uploading.last_beat()));
+        let Some(deadline) = since.checked_add(self.read_timeout) else { return false };
         self.late = self.alarm.poll(deadline, cx);
         self.late
     }
@@ -161,6 +207,8 @@ impl Http2Stream {
     }
 }
 
+const UNSENDABLE: SendError = SendError { unsent: true, error: ProxyError::Unsendable };
+
 impl fmt::Debug for Http2Stream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Http2Stream").field("late", &self.late).finish_non_exhaustive()
@@ -169,51 +217,10 @@ impl fmt::Debug for Http2Stream {
 
 impl Drop for Http2Stream {
     fn drop(&mut self) {
+        // An upload may outlive a response that is complete, until the upstream says that it has enough.
+        if let Some(uploading) = self.uploading.as_ref().filter(|_| !self.finished) {
+            uploading.stop();
+        }
         self.connection.end(std::mem::take(&mut self.alarm), !self.finished);
-    }
-}
-
-/// From a request as HTTP/1.1 writes it to one of HTTP/2 (RFC 9113 section 8.3.1): `Host` becomes `:authority`. gRPC wants to
-/// hear that trailers are understood. None where the host is none.
-fn translated(mut request: Request<RequestBody>, tls: bool) -> Option<Request<RequestBody>> {
-    let host = request.headers_mut().remove(header::HOST)?;
-    // Nobody said which (HTTP/1.0): nginx then takes the name of the server.
-    let host = if host.is_empty() { HeaderValue::from_static("_") } else { host };
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(if tls { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
-    *request.uri_mut() = Uri::from_parts(parts).ok()?;
-    request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
-    Some(request)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(target: &str, fields: &[(&'static str, &'static str)]) -> Request<RequestBody> {
-        let mut request = Request::new(RequestBody::Empty);
-        *request.uri_mut() = target.parse().unwrap();
-        for (name, value) in fields {
-            request.headers_mut().append(*name, HeaderValue::from_static(value));
-        }
-        request
-    }
-
-    #[test]
-    fn the_host_becomes_the_authority() {
-        for (target, host, tls, want) in [
-            ("/a.S/M?x=1", "a.example", false, Some("http://a.example/a.S/M?x=1")),
-            ("/", "a.example:8443", true, Some("https://a.example:8443/")),
-            ("/", "[::1]", false, Some("http://[::1]/")),
-            ("/", "", false, Some("http://_/")),
-            ("/", "a b", false, None),
-        ] {
-            let request = translated(request(target, &[("host", host)]), tls);
-            assert_eq!(request.as_ref().map(|request| request.uri().to_string()).as_deref(), want, "{host:?}");
-            let fields = request.map(|request| (request.headers().len(), request.headers()["te"].clone()));
-            assert_eq!(fields, want.map(|_| (1, HeaderValue::from_static("trailers"))));
-        }
-        assert!(translated(request("/", &[]), false).is_none());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use tokio::io::AsyncReadExt;
+
 use super::super::connection::Connection;
 use super::super::{Connector, Transport, unverified_tls};
 use super::*;
@@ -103,5 +105,23 @@ fn whoever_waits_for_a_connection_goes_on_when_it_is_not_made() {
         let peer = silent();
         let (one, other) = tokio::join!(connect(&connector, peer), connect(&connector, peer));
         assert!(one.is_new() && !other.is_new());
+    });
+}
+
+#[test]
+fn a_connection_that_nobody_needs_is_closed() {
+    run(async |connector| {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = (listener.local_addr().unwrap(), Transport::Http2);
+        let connection = connect(&connector, peer).await;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(connection);
+        tokio::task::yield_now().await;
+        assert!(connector.open(peer).is_some(), "kept for the next");
+        connector.sweep(Instant::now() + UpstreamKeepalive::default().idle);
+        let mut received = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut received));
+        read.await.expect("it is closed").unwrap();
+        assert!(received.starts_with(b"PRI * HTTP/2.0"));
     });
 }
