@@ -1,56 +1,13 @@
-//! Time for hyper and for our own streams, on tokio's clock.
+//! Time limits of streams, on tokio's clock.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::bell::Bell;
-
-/// Gives hyper tokio's timers; hyper's own time limits do nothing without one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TokioTimer;
-
-impl hyper::rt::Timer for TokioTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(TokioSleep { inner: tokio::time::sleep(duration) })
-    }
-
-    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(TokioSleep { inner: tokio::time::sleep_until(deadline.into()) })
-    }
-
-    fn now(&self) -> std::time::Instant {
-        Instant::now().into_std()
-    }
-
-    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, deadline: std::time::Instant) {
-        match sleep.as_mut().downcast_mut_pin::<TokioSleep>() {
-            Some(sleep) => sleep.project().inner.reset(deadline.into()),
-            None => *sleep = self.sleep_until(deadline),
-        }
-    }
-}
-
-pin_project! {
-    struct TokioSleep {
-        #[pin]
-        inner: tokio::time::Sleep,
-    }
-}
-
-impl Future for TokioSleep {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().inner.poll(cx)
-    }
-}
-
-impl hyper::rt::Sleep for TokioSleep {}
 
 /// An alarm that is moved on every request and nearly never goes off.
 ///
@@ -107,6 +64,8 @@ impl Armed {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+
+    use std::time::Duration;
 
     use super::*;
 

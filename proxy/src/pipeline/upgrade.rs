@@ -89,14 +89,12 @@ impl Tunnel {
     /// Relays until one side ends, both are silent for the idle limit, or the worker ends its tunnels. `ahead` was read of the
     /// client already.
     pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, client: Timed<S>, ahead: Bytes) {
-        let Ok(parts) = self.upstream.await else { return };
         let worker = Rc::clone(self.exchange.connection().worker());
-        let mut upstream = parts.io.into_inner().unread(parts.read_buf);
         let meter = Rc::clone(client.meter());
         let mut client = Framed::new(client.unread(ahead));
         let before = meter.sent();
         tokio::select! {
-            ended = relay(&mut client, &mut upstream, self.idle) => {
+            ended = relay(&mut client, &mut self.upstream, self.idle) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "tunnel ended");
                 }

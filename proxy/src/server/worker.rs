@@ -42,8 +42,10 @@ pub(crate) struct Worker {
     handshakes: Cell<usize>,
 }
 
-/// How often idle connections are looked at.
-const SWEEP: Duration = Duration::from_secs(5);
+/// How often idle connections to upstreams are looked at: one that the upstream has closed waits for that.
+const LOOK: Duration = Duration::from_secs(1);
+/// Every how many looks the rest of the house is kept.
+const LOOKS: u32 = 5;
 
 impl Worker {
     pub(super) fn new(
@@ -183,11 +185,12 @@ impl Worker {
     /// Keeps the pool and the table up to date where no request does. Runs as long as the worker.
     pub(super) async fn keep_house(self: Rc<Self>) {
         loop {
-            tokio::time::sleep(SWEEP).await;
+            for _ in 0..LOOKS {
+                tokio::time::sleep(LOOK).await;
+                self.pool.sweep(Instant::now());
+            }
             self.follow(self.table().settings());
-            let now = Instant::now();
-            self.pool.sweep(now);
-            self.connector.sweep(now);
+            self.connector.sweep(Instant::now());
             self.requests.as_ref().inspect(|requests| requests.sweep());
         }
     }

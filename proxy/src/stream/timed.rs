@@ -61,6 +61,11 @@ impl<S> Timed<S> {
         &self.meter
     }
 
+    /// The stream itself, without limits.
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     fn wait_to_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.meter.is_over() {
             self.meter.note_read(0);

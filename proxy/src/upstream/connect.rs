@@ -6,17 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use portcullis_model::{UpstreamKeepalive, UpstreamTls};
 use rustls::ClientConfig;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::connection::{Connection, Http1Connection, Peer, Transport};
-use super::exchange_error::ExchangeError;
+use super::http1::{Exchanges, Spares};
 use super::http2::{Http2Pool, Place};
 use super::tls_configs::{TlsConfigs, TlsId};
 use crate::error::ProxyError;
@@ -25,29 +21,26 @@ use crate::stream::{Meter, Patience, Timed, UpstreamStream};
 /// Makes connections. One per worker, so that TLS sessions are not shared behind a lock.
 pub(crate) struct Connector {
     tls: TlsConfigs,
-    http: http1::Builder,
     http2: Http2Pool,
+    spares: Rc<Spares>,
 }
 
-/// Largest response head; one over it is refused with 502.
-const LARGEST_HEAD: usize = 64 * 1024;
-/// Octets that may wait in a connection in either direction.
-const BUFFER: usize = 128 * 1024;
 /// How long a connection that many exchanges share may take nothing. One of its own goes by its exchange.
 const STALL: Duration = Duration::from_secs(60);
-/// How long ending TLS properly may take.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Connector {
     pub(crate) fn new(tls: ClientConfig) -> Self {
-        let mut http = http1::Builder::new();
-        http.max_header_size(LARGEST_HEAD).max_buf_size(BUFFER);
-        Self { tls: TlsConfigs::new(tls), http, http2: Http2Pool::new() }
+        Self { tls: TlsConfigs::new(tls), http2: Http2Pool::new(), spares: Rc::default() }
     }
 
     /// The number of TLS settings, by which a [`Transport`] names them.
     pub(crate) fn tls_id(&self, settings: &Arc<UpstreamTls>) -> TlsId {
         self.tls.id(settings)
+    }
+
+    /// Buffers for exchanges of HTTP/1.
+    pub(super) fn spares(&self) -> &Spares {
+        &self.spares
     }
 
     /// Goes by these limits from now on.
@@ -69,7 +62,7 @@ impl Connector {
         self.http2.open(peer).map(|stream| Box::new(Connection::Http2(stream, peer)))
     }
 
-    /// Connects within `limit`, TLS included; the connection is driven by a task of its own on this worker. Exchanges of HTTP/2 share connections.
+    /// Connects within `limit`, TLS included. Exchanges of HTTP/2 share connections.
     ///
     /// # Errors
     ///
@@ -98,7 +91,7 @@ impl Connector {
                     continue;
                 }
                 Place::None(connecting) => {
-                    let (stream, _) = self.timed(peer).await?;
+                    let stream = Timed::new(self.stream(peer).await?, meter());
                     connecting.begin(stream).await?
                 }
             };
@@ -107,25 +100,9 @@ impl Connector {
     }
 
     async fn http1(&self, peer: Peer) -> Result<Connection, ProxyError> {
-        let (stream, meter) = self.timed(peer).await?;
-        let (sender, driver) = self.http.handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        let (upgraded, taker) = oneshot::channel();
-        let drive = async move {
-            // An error reaches whoever waits for the exchange; on an idle connection it only means that it is gone.
-            let Ok(parts) = driver.without_shutdown().await else { return };
-            if let Err(parts) = upgraded.send(parts) {
-                tokio::time::timeout(GOODBYE, parts.io.into_inner().shutdown()).await.ok();
-            }
-        };
-        drop(tokio::task::spawn_local(drive));
-        Ok(Connection::Http1(Http1Connection::new(sender, meter, taker, peer)))
-    }
-
-    async fn timed(&self, peer: Peer) -> Result<(Timed<UpstreamStream>, Rc<Meter>), ProxyError> {
         let stream = self.stream(peer).await?;
-        // Heads have no limit of their own on this side: each exchange brings its limits along.
-        let meter = Rc::new(Meter::new(Patience::Unlimited, STALL, STALL));
-        Ok((Timed::new(stream, Rc::clone(&meter)), meter))
+        let exchanges = Exchanges::new(stream, meter(), Rc::clone(&self.spares));
+        Ok(Connection::Http1(Http1Connection::new(exchanges, peer)))
     }
 
     async fn stream(&self, (address, transport): Peer) -> Result<UpstreamStream, ProxyError> {
@@ -141,8 +118,9 @@ impl Connector {
     }
 }
 
-fn failed(error: hyper::Error) -> ProxyError {
-    ProxyError::Upstream(ExchangeError::Http1(error))
+/// Limits that say nothing yet: each exchange brings its own along.
+fn meter() -> Rc<Meter> {
+    Rc::new(Meter::new(Patience::Unlimited, STALL, STALL))
 }
 
 /// A host that does not answer to its address was waited for by the system: that is a matter of time, too.

@@ -2,30 +2,22 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts as ResponseParts;
-use http::{Request, Version};
 use http_body::Frame;
-use hyper::body::{Body, Incoming, SizeHint};
-use hyper::client::conn::http1::{Parts, SendRequest};
-use hyper_util::rt::TokioIo;
+use http_body::SizeHint;
 use pin_project_lite::pin_project;
-use portcullis_model::policy::Timeouts;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Upstream;
-use super::exchange_error::ExchangeError;
+use super::http1::{Exchanges, Upgraded};
 use super::http2_stream::Http2Stream;
 use super::tls_configs::TlsId;
-use crate::body::RequestBody;
+use super::{Delivery, Upstream};
 use crate::error::ProxyError;
-use crate::stream::{Expired, Meter, Patience, Timed, UpstreamStream};
 
 /// How an endpoint is spoken to: part of what tells connections apart, so that none is used with other TLS settings.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -60,6 +52,7 @@ pub(super) type Peer = (SocketAddr, Transport);
 
 /// What one exchange goes over.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is boxed wherever it is kept")]
 pub(crate) enum Connection {
     /// A connection of its own.
     Http1(Http1Connection),
@@ -90,17 +83,21 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError`], which says whether the request was sent at all.
-    pub(super) fn exchange(
-        &mut self,
-        request: Request<RequestBody>,
-        timeouts: &Timeouts,
-    ) -> impl Future<Output = Result<ResponseParts, SendError>> {
+    pub(super) fn exchange<'c>(
+        &'c mut self,
+        delivery: &mut Delivery,
+    ) -> impl Future<Output = Result<ResponseParts, SendError>> + use<'c> {
         // Begun at once, so that the future has no room for the request.
         match self {
-            Self::Http1(connection) => Exchanging::Own { exchanging: connection.exchange(request, timeouts) },
-            Self::Http2(stream, (_, transport)) => Exchanging::Shared {
-                exchanging: stream.exchange(request, transport.tls().is_some(), timeouts.read.duration()),
-            },
+            Self::Http1(connection) => {
+                connection.requests += 1;
+                let exchanging = connection.exchanges.exchange(delivery.outbound(), &delivery.timeouts);
+                Exchanging::Own { exchanging }
+            }
+            Self::Http2(stream, (_, transport)) => {
+                let (request, read) = (delivery.request(), delivery.timeouts.read.duration());
+                Exchanging::Shared { exchanging: stream.exchange(request, transport.tls().is_some(), read) }
+            }
         }
     }
 
@@ -111,7 +108,7 @@ impl Connection {
     /// [`Broken`], after which the connection is of no use.
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self {
-            Self::Http1(connection) => connection.poll_frame(cx),
+            Self::Http1(connection) => connection.exchanges.poll_frame(cx),
             Self::Http2(stream, _) => stream.poll_frame(cx),
         }
     }
@@ -119,7 +116,7 @@ impl Connection {
     /// Whether all of the response is here.
     pub(crate) fn is_end_stream(&self) -> bool {
         match self {
-            Self::Http1(connection) => connection.incoming.as_ref().is_none_or(Body::is_end_stream),
+            Self::Http1(connection) => connection.exchanges.is_end_stream(),
             Self::Http2(stream, _) => stream.is_end_stream(),
         }
     }
@@ -127,7 +124,7 @@ impl Connection {
     /// How much of the response's body is still to come, as far as that is known.
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Http1(connection) => connection.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint),
+            Self::Http1(connection) => connection.exchanges.size_hint(),
             Self::Http2(stream, _) => stream.size_hint(),
         }
     }
@@ -135,7 +132,7 @@ impl Connection {
     /// Octets received so far on a connection of its own; of a shared one nothing can be told.
     pub(super) fn received(&self) -> u64 {
         match self {
-            Self::Http1(connection) => connection.meter.received(),
+            Self::Http1(connection) => connection.exchanges.meter().received(),
             Self::Http2(..) => 0,
         }
     }
@@ -143,7 +140,7 @@ impl Connection {
     /// Whether nothing of a response came since then. On a shared connection that is known only of what was not sent.
     pub(super) fn is_silent_since(&self, received: u64, unsent: bool) -> bool {
         match self {
-            Self::Http1(connection) => connection.meter.received() == received,
+            Self::Http1(connection) => connection.exchanges.meter().received() == received,
             Self::Http2(..) => unsent,
         }
     }
@@ -151,15 +148,15 @@ impl Connection {
     /// Whether it broke because the other side was silent too long.
     pub(crate) fn is_late(&self) -> bool {
         match self {
-            Self::Http1(connection) => connection.meter.expired().is_some(),
+            Self::Http1(connection) => connection.exchanges.meter().expired().is_some(),
             Self::Http2(stream, _) => stream.is_late(),
         }
     }
 
-    /// After a 101, which HTTP/2 does not have: the stream, once hyper has let go of it, and how long it may be silent.
+    /// After a 101, which HTTP/2 does not have: the stream, and how long it may be silent.
     pub(crate) fn into_upgraded(self) -> Option<(Upgraded, Duration)> {
         match self {
-            Self::Http1(connection) => Some((connection.upgraded, connection.read_timeout)),
+            Self::Http1(connection) => connection.exchanges.into_upgraded(),
             Self::Http2(..) => None,
         }
     }
@@ -185,16 +182,10 @@ impl<O: Future, S: Future<Output = O::Output>> Future for Exchanging<O, S> {
     }
 }
 
-/// A connection with nothing under way, or with exactly one exchange.
+/// A connection of HTTP/1, and what is known of where it leads.
 #[derive(Debug)]
 pub(crate) struct Http1Connection {
-    sender: SendRequest<RequestBody>,
-    /// The response's body.
-    incoming: Option<Incoming>,
-    meter: Rc<Meter>,
-    upgraded: Upgraded,
-    /// Of the exchange under way.
-    read_timeout: Duration,
+    exchanges: Exchanges,
     peer: Peer,
     opened: Instant,
     requests: u32,
@@ -209,22 +200,9 @@ struct Owner {
     generation: Option<u64>,
 }
 
-/// The stream of a connection that switched protocols, and what was read ahead of it. Comes after the 101.
-pub(crate) type Upgraded = oneshot::Receiver<Parts<TokioIo<Timed<UpstreamStream>>>>;
-
 impl Http1Connection {
-    pub(super) fn new(sender: SendRequest<RequestBody>, meter: Rc<Meter>, upgraded: Upgraded, peer: Peer) -> Self {
-        Self {
-            sender,
-            incoming: None,
-            meter,
-            upgraded,
-            read_timeout: Duration::ZERO,
-            peer,
-            opened: Instant::now(),
-            requests: 0,
-            owner: Owner::default(),
-        }
+    pub(super) fn new(exchanges: Exchanges, peer: Peer) -> Self {
+        Self { exchanges, peer, opened: Instant::now(), requests: 0, owner: Owner::default() }
     }
 
     /// Whether it may take one more request, as far as age and number go.
@@ -232,65 +210,26 @@ impl Http1Connection {
         self.requests < most && now.duration_since(self.opened) < longest
     }
 
-    /// Whether it is closed.
-    pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+    /// Of an idle one: whether it is closed.
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.exchanges.is_closed()
     }
 
     /// Whether the exchange before is over on both sides.
     pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+        self.exchanges.is_ready()
     }
 
-    /// Sends a request and waits for the response head. The limits hold until the exchange is over, body included.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`], which says whether the request was sent at all.
-    pub(super) fn exchange(
-        &mut self,
-        request: Request<RequestBody>,
-        timeouts: &Timeouts,
-    ) -> impl Future<Output = Result<ResponseParts, SendError>> {
-        self.requests += 1;
-        self.read_timeout = timeouts.read.duration();
-        self.meter.set_patience(Patience::Gap(self.read_timeout));
-        self.meter.set_write_patience(timeouts.send.duration());
-        // HTTP/1.0 has no chunks, and hyper would leave such a body out.
-        let unsendable = request.version() == Version::HTTP_10 && request.body().size_hint().exact().is_none();
-        let sending = (!unsendable).then(|| self.sender.send_request(request));
-        async {
-            let sending = sending.ok_or(SendError { unsent: true, error: ProxyError::LengthRequired })?;
-            let (parts, incoming) = sending.await.map_err(|error| self.judge(error))?.into_parts();
-            self.incoming = Some(incoming);
-            Ok(parts)
+    /// Ends an exchange with an endpoint of `upstream`: nothing is waited for any more. Whether the connection can be kept.
+    pub(super) fn finish(&mut self, upstream: &Arc<Upstream>) -> bool {
+        if !self.exchanges.finish() {
+            return false;
         }
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        Pin::new(incoming).poll_frame(cx).map_err(|_| Broken)
-    }
-
-    fn judge(&self, error: hyper::Error) -> SendError {
-        SendError {
-            unsent: error.is_canceled(),
-            error: match self.meter.expired() {
-                Some(Expired::Gap | Expired::Write) => ProxyError::UpstreamTimeout,
-                Some(Expired::Idle | Expired::Head) | None if is_ours(&error) => ProxyError::Unsendable,
-                Some(Expired::Idle | Expired::Head) | None => ProxyError::Upstream(ExchangeError::Http1(error)),
-            },
-        }
-    }
-
-    /// Ends an exchange with an endpoint of `upstream`: nothing is waited for any more.
-    pub(super) fn finish(&mut self, upstream: &Arc<Upstream>) {
-        self.meter.set_patience(Patience::Unlimited);
-        self.incoming = None;
         if self.owner.number != Some(upstream.number()) {
             let number = Some(upstream.number());
             self.owner = Owner { upstream: Arc::downgrade(upstream), number, generation: None };
         }
+        true
     }
 
     /// Whether the upstream that used it last still has the endpoint.
@@ -304,12 +243,6 @@ impl Http1Connection {
         let (address, _) = self.peer;
         upstream.with_endpoints(|endpoints| endpoints.iter().any(|endpoint| endpoint.address == address))
     }
-}
-
-/// hyper refuses to send what contradicts itself. A body that fails also counts as a fault of the user, which it is not.
-fn is_ours(error: &hyper::Error) -> bool {
-    use std::error::Error;
-    error.is_user() && error.source().is_none_or(|cause| !cause.is::<crate::body::BodyError>())
 }
 
 /// A response that broke off before its end, or was silent too long.

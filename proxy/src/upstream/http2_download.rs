@@ -16,12 +16,14 @@ pub(super) struct Download {
     left: Option<u64>,
     /// Only trailers are left.
     data_over: bool,
+    /// Nothing is left, as far as it was seen: h2 has to be asked under a lock.
+    over: bool,
 }
 
 impl Download {
     pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
-        let left = length(headers).or_else(|| stream.is_end_stream().then_some(0));
-        Self { stream, left, data_over: false }
+        let over = stream.is_end_stream();
+        Self { stream, left: length(headers).or(over.then_some(0)), data_over: false, over }
     }
 
     /// The next piece, or the trailers; none at the end.
@@ -33,13 +35,16 @@ impl Download {
                 None => self.data_over = true,
             }
         }
-        Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        self.over |= trailers.is_ok();
+        Poll::Ready(match trailers {
             Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
             Err(error) => self.broken(&error),
         })
     }
 
     fn take(&mut self, piece: Bytes) -> Frame<Bytes> {
+        self.over = self.stream.is_end_stream();
         // It fails where there is no stream any more.
         self.stream.flow_control().release_capacity(piece.len()).ok();
         self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
@@ -56,7 +61,7 @@ impl Download {
 
     /// Whether nothing is left.
     pub(super) fn is_over(&self) -> bool {
-        self.stream.is_end_stream()
+        self.over
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {

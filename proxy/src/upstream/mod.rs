@@ -6,6 +6,7 @@ mod connection;
 mod endpoints;
 mod ewma;
 mod exchange_error;
+mod http1;
 mod http2;
 mod http2_download;
 mod http2_head;
@@ -25,8 +26,9 @@ pub use registry::{Upstream, UpstreamRegistry};
 
 pub(crate) use balance::{Balancer, Choice};
 pub(crate) use connect::Connector;
-pub(crate) use connection::{Broken, Connection, Transport, Upgraded};
+pub(crate) use connection::{Broken, Connection, Transport};
 pub(crate) use exchange_error::ExchangeError;
+pub(crate) use http1::Upgraded;
 pub(crate) use pool::Pool;
 pub(crate) use ring::hash;
 pub(crate) use send::{Attempt, Attempts, Delivery, Sent, send};

@@ -50,10 +50,10 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&peer)?;
         let mut place = connections.len();
-        while let Some(idle) = place.checked_sub(1).and_then(|last| connections.get(last)) {
+        while let Some(idle) = place.checked_sub(1).and_then(|last| connections.get_mut(last)) {
             place -= 1;
             let age = idle.since.elapsed();
-            if idle.is_closed() || age >= limit {
+            if age >= limit || idle.is_closed() {
                 connections.remove(place);
                 self.count.set(self.count.get() - 1);
             } else if wanted == Wanted::Fresh && age >= FRESH {
@@ -74,8 +74,7 @@ impl Pool {
         match &mut *connection {
             Connection::Http2(stream, _) => return stream.finish(),
             Connection::Http1(connection) => {
-                connection.finish(upstream);
-                if connection.is_closed() || !connection.may_be_reused(now, limits.age, limits.requests) {
+                if !connection.finish(upstream) || !connection.may_be_reused(now, limits.age, limits.requests) {
                     return;
                 }
             }
@@ -129,8 +128,8 @@ impl Idle {
         }
     }
 
-    fn is_closed(&self) -> bool {
-        matches!(&*self.connection, Connection::Http1(connection) if connection.is_closed())
+    fn is_closed(&mut self) -> bool {
+        self.http1().is_none_or(Http1Connection::is_closed)
     }
 
     fn is_ready(&self) -> bool {
@@ -173,11 +172,7 @@ mod tests {
 
         async fn connect(&self) -> Box<Connection> {
             let limit = Duration::from_secs(5);
-            let connection = self.connector.connect(self.address, Transport::Plain, limit).await.unwrap();
-            while !matches!(&*connection, Connection::Http1(connection) if connection.is_ready()) {
-                tokio::task::yield_now().await;
-            }
-            connection
+            self.connector.connect(self.address, Transport::Plain, limit).await.unwrap()
         }
     }
 

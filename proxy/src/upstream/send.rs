@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use http::response::Parts as ResponseParts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri, Version, header};
+use http::{HeaderMap, Method, Request, Uri, header};
 use portcullis_model::policy::{FailedTry, Retry, RetryCondition, Timeouts};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::connection::{Connection, SendError, Transport};
+use super::http1::Outbound;
 use super::pool::Wanted;
 use super::response_head;
 use super::sent_fields::SentFields;
@@ -30,7 +31,7 @@ pub(crate) struct Delivery {
     pub(crate) method: Method,
     /// Target in origin form.
     pub(crate) target: PathAndQuery,
-    /// All fields, `Host` and framing included. Given away with the first try.
+    /// All fields, `Host` and framing included. Given away with the first try over HTTP/2.
     pub(crate) headers: HeaderMap,
     /// What was given away.
     pub(crate) sent: Option<SentFields>,
@@ -100,7 +101,10 @@ pub(crate) async fn send(
             }
         };
         again = match attempt(worker, delivery, address, pooled, log).await {
-            Ok(sent) if !delivery.refuses(&sent, tries, upstream, log) => return Ok(sent),
+            Ok(sent) if !delivery.refuses(&sent, tries, upstream, log) => {
+                worker.connector().spares().keep_map(std::mem::take(&mut delivery.headers));
+                return Ok(sent);
+            }
             Ok(sent) => {
                 // With its body unread the connection is of no use any more.
                 drop(sent);
@@ -193,6 +197,16 @@ impl Delivery {
             && (is_idempotent(&self.method) || conditions.contains(RetryCondition::NonIdempotent))
     }
 
+    /// The request for one try over HTTP/1.
+    pub(super) fn outbound(&self) -> Outbound<'_> {
+        let Self { method, target, http10, headers, .. } = self;
+        Outbound { method, target, http10: *http10, headers, body: self.attempt() }
+    }
+
+    fn attempt(&self) -> RequestBody {
+        self.body.as_ref().map_or(RequestBody::Empty, BodySource::attempt)
+    }
+
     /// The fields for one try.
     fn fields(&mut self) -> HeaderMap {
         if let Some(sent) = &self.sent {
@@ -202,13 +216,9 @@ impl Delivery {
         std::mem::take(&mut self.headers)
     }
 
-    /// The request for one try.
-    fn request(&mut self) -> Request<RequestBody> {
-        let body = self.body.as_ref().map_or(RequestBody::Empty, BodySource::attempt);
-        let mut request = Request::new(body);
-        if self.http10 {
-            *request.version_mut() = Version::HTTP_10;
-        }
+    /// The request for one try over HTTP/2.
+    pub(super) fn request(&mut self) -> Request<RequestBody> {
+        let mut request = Request::new(self.attempt());
         request.method_mut().clone_from(&self.method);
         *request.uri_mut() = Uri::from(self.target.clone());
         *request.headers_mut() = self.fields();
@@ -260,7 +270,7 @@ async fn attempt(
     };
     reused |= !connection.is_new();
     let before = connection.received();
-    match connection.exchange(delivery.request(), &delivery.timeouts).await {
+    match connection.exchange(delivery).await {
         Ok(head) => {
             if let Some(attempt) = log.last_mut() {
                 attempt.status = head.status.as_u16();

@@ -73,10 +73,10 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(60);
-    const LIMITS: Silence = Silence { ping: SHORT, pong: SHORT };
+    const LIMITS: Silence = Silence { ping: SHORT, pong: Duration::from_millis(500) };
 
-    /// How long it takes until a client is given up that answers or does not, and is heard up to this time; at most ten times
-    /// as long as the limits.
+    /// How long it takes until a client is given up that answers or does not, and is heard up to this time; none
+    /// where it is not for several pings.
     async fn given_up_after(answers: bool, heard: Duration) -> Option<Duration> {
         let (here, there) = tokio::io::duplex(1 << 16);
         let client = tokio::task::spawn_local(async move {
@@ -106,7 +106,7 @@ mod tests {
             Poll::Pending
         });
         let mut ticks = tokio::time::interval(SHORT / 12);
-        let limit = tokio::time::sleep(10 * SHORT);
+        let limit = tokio::time::sleep(if answers { 10 * SHORT } else { 20 * LIMITS.pong });
         tokio::pin!(over, limit);
         let over = loop {
             tokio::select! {
@@ -123,12 +123,12 @@ mod tests {
     fn a_client_is_given_up_when_it_is_silent_and_does_not_answer() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            for (answers, heard, least) in [(true, 0, None), (false, 0, Some(2)), (false, 3, Some(5)), (true, 3, None)]
+            for (answers, heard, least) in [(true, 0, None), (false, 0, Some(1)), (false, 3, Some(4)), (true, 3, None)]
             {
                 let over = given_up_after(answers, heard * SHORT).await;
                 assert_eq!(over.is_some(), least.is_some(), "{answers} {heard}: {over:?}");
                 // The last octet was heard a tick before.
-                let least = least.map(|least| least * SHORT - SHORT / 4);
+                let least = least.map(|least| least * SHORT + LIMITS.pong - SHORT / 4);
                 assert!(over >= least, "{answers} {heard}: {over:?}");
             }
         });

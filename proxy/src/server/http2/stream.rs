@@ -163,7 +163,6 @@ impl Sending {
     }
 
     /// Ends the stream. Where that fails, the client has.
-    #[cold]
     fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<()> {
         let ended = match trailers {
             Some(trailers) => {
