@@ -46,7 +46,10 @@ impl<S> Timed<S> {
 
     /// Gives back octets that were read and belong to whoever reads next. They were counted when they were read.
     pub(crate) fn unread(mut self, octets: Bytes) -> Self {
-        self.unread = if self.unread.is_empty() { octets } else { [octets, self.unread].concat().into() };
+        // What is empty may still hold on to the room that it was read into.
+        if !octets.is_empty() {
+            self.unread = if self.unread.is_empty() { octets } else { [octets, self.unread].concat().into() };
+        }
         self
     }
 
@@ -245,6 +248,23 @@ mod tests {
 
     fn run(test: impl Future<Output = ()>) {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test);
+    }
+
+    /// Room for octets, of which nothing was used.
+    struct Unused(std::sync::Arc<()>);
+
+    impl AsRef<[u8]> for Unused {
+        fn as_ref(&self) -> &[u8] {
+            &[]
+        }
+    }
+
+    #[test]
+    fn nothing_given_back_takes_no_memory() {
+        let room = std::sync::Arc::new(());
+        let (stream, _there) = stream(Patience::Unlimited);
+        let _stream = stream.unread(Bytes::from_owner(Unused(std::sync::Arc::clone(&room))));
+        assert_eq!(std::sync::Arc::strong_count(&room), 1);
     }
 
     #[test]
