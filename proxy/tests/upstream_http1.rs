@@ -245,6 +245,29 @@ fn an_upstream_that_answers_early_and_closes_is_heard() {
 }
 
 #[test]
+fn an_upstream_that_answers_early_and_resets_is_heard() {
+    let origin = Origin::serving(|stream, _, _| {
+        read_head(stream);
+        stream.read_exact(&mut [0; 100_000]).unwrap();
+        stream.write_all(b"HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno").unwrap();
+        // What is unread makes a reset of its end.
+    });
+    let mut plan = Plan::with_policy(&[origin.address], portcullis_model::RoutePolicy::default());
+    plan.config.workers = NonZeroUsize::MIN;
+    let site = plan.start();
+    let body = vec![b'x'; 900_000];
+    let mut heard = 0;
+    for _ in 0..50 {
+        let mut client = Client::connect(site.http);
+        client.send(format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {}\r\n\r\n", body.len()));
+        client.send(&body);
+        let got = client.response().unwrap();
+        heard += usize::from(got.status == 413 && got.text() == "no");
+    }
+    assert_eq!(heard, 50);
+}
+
+#[test]
 fn a_client_that_goes_ends_the_exchange_in_both_directions() {
     let ended = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&ended);

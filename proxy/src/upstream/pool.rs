@@ -239,4 +239,35 @@ mod tests {
             assert!(pool.take(silent.peer(), Wanted::Any).is_some());
         });
     }
+
+    #[test]
+    fn however_many_have_been_closed_none_of_them_is_used_again() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let (close, closing) = std::sync::mpsc::sync_channel::<()>(1);
+            let (say, closed) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || {
+                let accepted: Vec<_> = (0..MANY).map(|_| listener.accept().unwrap()).collect();
+                closing.recv().unwrap();
+                drop(accepted);
+                say.send(()).unwrap();
+            });
+            let (silent, pool) = (Silent::new(), Pool::default());
+            let peer = (address, Transport::Plain);
+            for _ in 0..MANY {
+                let connected = silent.connector.connect(address, Transport::Plain, Duration::from_secs(5));
+                pool.put(connected.await.unwrap(), &silent.upstream);
+            }
+            assert_eq!(pool.count.get(), MANY);
+            close.send(()).unwrap();
+            closed.await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(pool.take(peer, Wanted::Any).is_none(), "{} left", pool.count.get());
+            assert_eq!(pool.count.get(), 0);
+        });
+    }
+
+    /// More than a task may poll at once (tokio's cooperative scheduling).
+    const MANY: usize = 200;
 }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::decoder::Decoded;
 use super::response::{FIELDS, LARGEST_HEAD, Malformed};
 
-/// Octets that chunk extensions, and blanks where there are none, may have in one body.
+/// Octets that chunk extensions, and blanks where there are none, may have in one body, beyond as many as it has data.
 const EXTENSIONS: u32 = 16 * 1024;
 
 /// How much of a body in chunks was read.
@@ -54,6 +54,7 @@ impl Chunked {
                 State::Data => {
                     let octets = usize::try_from(self.left).unwrap_or(usize::MAX).min(received.len());
                     self.left -= octets as u64;
+                    self.extensions = self.extensions.saturating_sub(u32::try_from(octets).unwrap_or(u32::MAX));
                     if self.left == 0 {
                         self.state = State::DataCr;
                     }

@@ -10,7 +10,7 @@ mod upload;
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use http::Method;
 use http::response::Parts as ResponseParts;
 use http_body::{Frame, SizeHint};
 use portcullis_model::policy::Timeouts;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(super) use request::Outbound;
 pub(super) use spares::Spares;
@@ -51,6 +51,8 @@ pub(super) struct Exchanges {
     sending: Option<Sending>,
     /// The request cannot be sent.
     lacks_length: bool,
+    /// Why the other side takes no more of the request; perhaps it was answered already.
+    refused: Option<io::Error>,
     /// The rest of a request whose response began before.
     upload: Option<Box<Upload>>,
     progress: Progress,
@@ -87,6 +89,7 @@ impl Exchanges {
             room: FIRST,
             sending: None,
             lacks_length: false,
+            refused: None,
             upload: None,
             progress: Progress::default(),
             body: Decoder::Length(0),
@@ -126,6 +129,7 @@ impl Exchanges {
         self.meter.set_write_patience(timeouts.send.duration());
         self.sent_before = self.meter.sent();
         self.progress = Progress::default();
+        self.refused = None;
         self.to_head = *request.method == Method::HEAD;
         self.received = self.spares.to_read();
         self.room = FIRST;
@@ -144,14 +148,12 @@ impl Exchanges {
         if self.lacks_length {
             return Poll::Ready(Err(Failure::LengthRequired));
         }
-        let mut refused = None;
         if let Some(sending) = &mut self.sending
             && let Poll::Ready(sent) = sending.poll(&mut *self.wire.borrow_mut(), cx)
         {
             match sent {
                 Ok(()) => {}
-                // Perhaps it was answered already.
-                Err(SendingError::Write(error)) => refused = Some(error),
+                Err(SendingError::Write(error)) => self.refused = Some(error),
                 Err(SendingError::Body(error)) => return Poll::Ready(Err(ExchangeError::Body(error).into())),
                 Err(SendingError::Short) => return Poll::Ready(Err(Failure::Unsendable)),
             }
@@ -165,27 +167,33 @@ impl Exchanges {
                     let headers = || self.spares.map();
                     match response::take(&mut self.received, &mut self.progress, self.to_head, headers) {
                         Ok(None) => continue,
-                        Ok(Some(head)) => return Poll::Ready(Ok(self.go_on(head, refused.is_some()))),
+                        Ok(Some(head)) => return Poll::Ready(Ok(self.go_on(head))),
                         Err(malformed) => ExchangeError::Malformed(malformed),
                     }
                 }
-                Poll::Pending if refused.is_none() => return Poll::Pending,
+                // Of what came before a reset, tokio may not have heard yet.
+                Poll::Pending if !self.is_stuck() => return Poll::Pending,
                 other => {
                     let error = match other {
                         Poll::Ready(Err(error)) => Some(error),
                         Poll::Ready(Ok(_)) | Poll::Pending => None,
                     };
-                    refused.or(error).map_or(ExchangeError::Incomplete, ExchangeError::Io)
+                    self.refused.take().or(error).map_or(ExchangeError::Incomplete, ExchangeError::Io)
                 }
             };
             return Poll::Ready(Err(error.into()));
         }
     }
 
+    /// Whether the other side took nothing of the request for too long.
+    fn is_stuck(&self) -> bool {
+        self.refused.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    }
+
     /// The head is here: now comes the body.
-    fn go_on(&mut self, head: Head, refused: bool) -> ResponseParts {
+    fn go_on(&mut self, head: Head) -> ResponseParts {
         self.body = head.body;
-        self.keeps &= head.keeps && !refused;
+        self.keeps &= head.keeps && self.refused.is_none();
         if let Some(sending) = self.sending.take() {
             self.upload = Some(Box::new(Upload::start(sending, Rc::clone(&self.wire))));
         }
@@ -293,9 +301,9 @@ impl Exchanges {
         if !self.broken {
             let mut octets = [0; 1];
             let mut wire = self.wire.borrow_mut();
-            let reading = Pin::new(wire.stream_mut());
-            let mut cx = Context::from_waker(Waker::noop());
-            self.broken = reading.poll_read(&mut cx, &mut ReadBuf::new(&mut octets)).is_ready();
+            // Whatever else the task has done: what it may not look at any more would seem to be open.
+            let reading = tokio::task::coop::unconstrained(wire.stream_mut().read(&mut octets));
+            self.broken = pin!(reading).poll(&mut Context::from_waker(Waker::noop())).is_ready();
         }
         self.broken
     }

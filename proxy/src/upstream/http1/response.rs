@@ -117,6 +117,10 @@ fn find(received: &[u8]) -> Result<Option<Found>, Malformed> {
     };
     let begin = received.as_ptr().addr();
     let place = |part: &[u8]| {
+        // What is empty need not be in there at all.
+        if part.is_empty() {
+            return 0..0;
+        }
         let at = part.as_ptr().addr().saturating_sub(begin);
         at..at + part.len()
     };
