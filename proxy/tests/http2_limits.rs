@@ -127,6 +127,29 @@ fn a_client_that_is_slow_but_takes_what_comes_is_not_cut() {
 }
 
 #[test]
+fn a_slow_client_gets_the_last_response_of_a_connection_whole() {
+    let body = "x".repeat(30_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let origin = Origin::answering(move |_| answer.clone());
+    let mut plan = Plan::new(&[origin.address]);
+    plan.settings.client.keep_alive_requests = 1;
+    let site = plan.start();
+    let mut client = Http2::connect(site.http, &[(WINDOW, 1000)]);
+    client.request(1, "/");
+    let mut octets = 0;
+    while octets < 30_000 {
+        let frame = client.read().unwrap_or_else(|| panic!("cut after {octets} octets"));
+        match frame.kind {
+            DATA if frame.stream == 1 => octets += frame.payload.len(),
+            _ => continue,
+        }
+        // Slower than what waits for it would take until the connection is given up, were it not taken at all.
+        std::thread::sleep(2 * SHORT);
+        client.send(frame_of_window(1, 1000));
+    }
+}
+
+#[test]
 fn a_stream_that_waits_for_its_upstream_has_time() {
     let origin = Origin::serving(|stream, connection, seen| {
         let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());

@@ -19,7 +19,7 @@ use h2::{Reason, SendStream};
 use http::Response;
 use portcullis_model::{Protocol, RoutePolicy};
 use support::client::Client;
-use support::http2::{Answer, Call, Http2Client, Http2Origin};
+use support::http2::{After, Answer, Call, Http2Client, Http2Origin};
 use support::{Plan, eventually, runtime, streaming};
 
 const LARGE: usize = 4 * 1024 * 1024;
@@ -136,6 +136,37 @@ fn an_upload_that_outlives_its_time_is_cancelled() {
         assert!(Answer::of(response.await.unwrap()).await.body.is_err());
     });
     eventually(|| origin.resets() == [Reason::CANCEL]);
+}
+
+#[test]
+fn requests_that_go_on_after_their_response_take_no_room_from_others() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(2);
+    let serve = async |mut call: Call| {
+        call.respond.send_response(Response::new(()), true).unwrap();
+        // It would take the rest, and says nothing of having enough.
+        call.read().await.ok();
+    };
+    let origin = Http2Origin::start(builder, None, |_| After::GoOn, serve);
+    let site = plan(&origin).start();
+    run(async {
+        let mut client = Http2Client::connect(site.http).await;
+        assert_eq!(client.call("/a.A/M", "whole").await.status, 200);
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            let (response, mut stream) = client.begin("/a.A/M").await;
+            stream.send_data(Bytes::from_static(b"half"), false).unwrap();
+            assert!(Answer::of(response.await.unwrap()).await.body.is_ok());
+            open.push(stream);
+        }
+        let mut other = Http2Client::connect(site.http).await;
+        let answer = tokio::time::timeout(Duration::from_secs(5), other.call("/a.A/M", "whole")).await;
+        assert_eq!(answer.expect("there is room for it").status, 200);
+        for stream in &mut open {
+            let reset = tokio::time::timeout(Duration::from_secs(5), std::future::poll_fn(|cx| stream.poll_reset(cx)));
+            assert_eq!(reset.await.expect("the client is told").unwrap(), Reason::NO_ERROR);
+        }
+    });
 }
 
 #[test]

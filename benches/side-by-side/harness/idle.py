@@ -9,6 +9,7 @@ from .report import table
 from .scenarios import HOST
 
 FIRST = 200  # connections before the first look, so that what is made once does not count
+BATCH, REST = 500, 1.5  # so many at a time, then seconds until they are idle: a crowd of new ones is another question
 REQUEST = f"GET /small HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 
 
@@ -31,7 +32,9 @@ def one(site, name, tls, count):
         for _ in range(FIRST):
             opened.append(used(proxy, tls))
         before = settled(proxy.pid)
-        for _ in range(count):
+        for number in range(count):
+            if number % BATCH == 0:
+                time.sleep(REST)
             opened.append(used(proxy, tls))
         return (settled(proxy.pid) - before) / count
     except OSError as error:

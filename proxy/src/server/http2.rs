@@ -105,10 +105,17 @@ async fn idle(connection: &ClientConnection) {
 }
 
 /// Waits until a connection that should end has nothing more to do.
+///
+/// A stream is over when h2 has the last of its response, which may still wait for a slow client then.
 async fn gone(connection: &ClientConnection) {
-    tokio::time::sleep(GOODBYE).await;
-    while !is_silent_for(connection, GOODBYE) {
+    let slowest = connection.worker().config().client.write.max(GOODBYE);
+    let mut sent = connection.meter().sent();
+    loop {
         tokio::time::sleep(GOODBYE).await;
+        let before = std::mem::replace(&mut sent, connection.meter().sent());
+        if is_silent_for(connection, if before == sent { GOODBYE } else { slowest }) {
+            return;
+        }
     }
 }
 

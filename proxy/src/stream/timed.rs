@@ -251,17 +251,17 @@ mod tests {
     }
 
     /// Room for octets, of which nothing was used.
-    struct Unused(std::sync::Arc<()>);
+    struct Unused(std::sync::Arc<[u8; 0]>);
 
     impl AsRef<[u8]> for Unused {
         fn as_ref(&self) -> &[u8] {
-            &[]
+            self.0.as_slice()
         }
     }
 
     #[test]
     fn nothing_given_back_takes_no_memory() {
-        let room = std::sync::Arc::new(());
+        let room = std::sync::Arc::new([]);
         let (stream, _there) = stream(Patience::Unlimited);
         let _stream = stream.unread(Bytes::from_owner(Unused(std::sync::Arc::clone(&room))));
         assert_eq!(std::sync::Arc::strong_count(&room), 1);

@@ -33,7 +33,8 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
 /// What waits to be written of one request.
 const SEND_BUFFER: usize = 64 * 1024;
 /// For how long an upstream may say nothing in the middle of an exchange.
-const QUIET: Quiet = Quiet { ping: Duration::from_secs(60), pong: Duration::from_secs(20) };
+const QUIET: Quiet =
+    Quiet { ping: Duration::from_secs(60), pong: Duration::from_secs(20), again: Duration::from_secs(310) };
 /// Malformed messages that a connection outlives.
 const MALFORMED: usize = 1024;
 /// Cancelled exchanges after which a connection takes no more: h2 closes one itself after 1024, with all that goes on on it.
@@ -193,7 +194,7 @@ fn failed(error: h2::Error) -> ProxyError {
 impl Multiplexed {
     fn new(sender: SendRequest<Bytes>, driver: Driver) -> Self {
         let now = Instant::now();
-        let activity = Activity::new(now);
+        let activity = Activity::new();
         keep_alive::drive(driver, &activity, QUIET);
         Self {
             sender: RefCell::new(sender),
@@ -254,16 +255,15 @@ impl Multiplexed {
         sender.send_request(head, whole)
     }
 
-    /// Somebody begins to wait, now.
-    pub(super) fn note_sign(&self) -> Instant {
-        let now = Instant::now();
-        self.activity.last_sign.set(now);
-        now
+    /// Something came from the other side.
+    pub(super) fn note_sign(&self) {
+        self.activity.heard.set(true);
     }
 
     /// An exchange begins: its alarm, and whether it is the first.
     pub(super) fn begin(&self) -> (Alarm, bool) {
         self.activity.under_way.set(self.activity.under_way.get() + 1);
+        self.activity.asked.set(true);
         self.requests.set(self.requests.get().saturating_add(1));
         (self.alarms.borrow_mut().pop().unwrap_or_default(), self.requests.get() == 1)
     }

@@ -183,8 +183,7 @@ impl Http2Stream {
     /// To be asked whenever nothing came: whether the upstream has been silent for longer than it may. What goes to it counts
     /// too. If not, the task is woken when it will have been.
     fn is_silent_too_long(&mut self, cx: &mut Context<'_>) -> bool {
-        let connection = &self.connection;
-        let since = *self.waiting_since.get_or_insert_with(|| connection.note_sign());
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let since = self.uploading.as_ref().map_or(since, |uploading| since.max(uploading.last_beat()));
         let Some(deadline) = since.checked_add(self.read_timeout) else { return false };
         self.late = self.alarm.poll(deadline, cx);
@@ -194,6 +193,7 @@ impl Http2Stream {
     /// Something came.
     fn went_on(&mut self) {
         self.waiting_since = None;
+        self.connection.note_sign();
     }
 
     /// Whether it broke because the upstream was silent too long.
@@ -217,8 +217,8 @@ impl fmt::Debug for Http2Stream {
 
 impl Drop for Http2Stream {
     fn drop(&mut self) {
-        // An upload may outlive a response that is complete, until the upstream says that it has enough.
-        if let Some(uploading) = self.uploading.as_ref().filter(|_| !self.finished) {
+        // With a complete response as well: nothing would limit how long its client keeps the stream from others.
+        if let Some(uploading) = &self.uploading {
             uploading.stop();
         }
         self.connection.end(std::mem::take(&mut self.alarm), !self.finished);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use h2::{Ping, PingPong};
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Driver;
 
@@ -18,6 +18,8 @@ pub(super) struct Quiet {
     pub(super) ping: Duration,
     /// and has this long to say so.
     pub(super) pong: Duration,
+    /// While it says nothing else it is not asked again for this long: gRPC servers close connections that ask too often.
+    pub(super) again: Duration,
 }
 
 /// What goes on on a connection.
@@ -25,16 +27,18 @@ pub(super) struct Quiet {
 pub(super) struct Activity {
     /// Exchanges under way.
     pub(super) under_way: Cell<usize>,
-    /// When somebody last began to wait, which is right after something came.
-    pub(super) last_sign: Cell<Instant>,
+    /// Whether something came since it was last looked at.
+    pub(super) heard: Cell<bool>,
+    /// Whether an exchange was begun since then, even if it is given up already.
+    pub(super) asked: Cell<bool>,
 }
 
 /// A task that ends with its owner.
 struct Tied(AbortHandle);
 
 impl Activity {
-    pub(super) fn new(now: Instant) -> Rc<Self> {
-        Rc::new(Self { under_way: Cell::new(0), last_sign: Cell::new(now) })
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self { under_way: Cell::new(0), heard: Cell::new(false), asked: Cell::new(false) })
     }
 
     fn is_idle(&self) -> bool {
@@ -66,15 +70,27 @@ pub(super) fn drive(mut driver: Driver, activity: &Rc<Activity>, quiet: Quiet) {
     task.set(driving.abort_handle()).ok();
 }
 
-/// Returns when a PING was not answered.
+/// How many looks make up the time without a sign; it is kept to this fraction.
+const LOOKS: u32 = 2;
+
+/// Returns when a PING was not answered. That more exchanges begin is no sign of the other side.
 async fn silence(activity: &Activity, quiet: Quiet, mut ping: PingPong) {
+    let mut still = 0;
+    let mut answered: Option<Instant> = None;
     loop {
-        sleep_until(activity.last_sign.get() + quiet.ping).await;
-        if activity.is_idle() {
-            activity.last_sign.set(Instant::now());
-        } else if activity.last_sign.get().elapsed() >= quiet.ping {
+        sleep(quiet.ping / LOOKS).await;
+        if activity.heard.take() {
+            still = 0;
+            answered = None;
+            activity.asked.set(false);
+        } else if activity.asked.get() || !activity.is_idle() {
+            still += 1;
+        }
+        if still >= LOOKS && answered.is_none_or(|answered| answered.elapsed() >= quiet.again) {
             let Ok(Ok(_)) = timeout(quiet.pong, ping.ping(Ping::opaque())).await else { return };
-            activity.last_sign.set(Instant::now());
+            answered = Some(Instant::now());
+            still = 0;
+            activity.asked.set(false);
         }
     }
 }
@@ -90,12 +106,14 @@ mod tests {
     use bytes::Bytes;
     use h2::client::SendRequest;
     use http::Request;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::stream::{Meter, Patience, Timed, UpstreamStream};
 
-    const QUIET: Quiet = Quiet { ping: Duration::from_millis(100), pong: Duration::from_millis(100) };
+    const QUIET: Quiet =
+        Quiet { ping: Duration::from_millis(100), pong: Duration::from_millis(100), again: Duration::from_millis(400) };
 
     fn run(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -118,7 +136,7 @@ mod tests {
         let meter = Rc::new(Meter::new(Patience::Unlimited, Duration::from_secs(9), Duration::from_secs(9)));
         let stream = UpstreamStream::Plain(TcpStream::connect(address).await.unwrap());
         let (sender, driver) = h2::client::handshake(Timed::new(stream, meter)).await.unwrap();
-        let activity = Activity::new(Instant::now());
+        let activity = Activity::new();
         drive(driver, &activity, QUIET);
         (sender, activity)
     }
@@ -140,12 +158,65 @@ mod tests {
     }
 
     #[test]
+    fn an_upstream_is_asked_for_exchanges_that_were_given_up() {
+        run(async {
+            let (mut sender, activity) = connect(1).await;
+            activity.asked.set(true);
+            timeout(20 * QUIET.ping, ask(&mut sender)).await.expect("it ends").unwrap_err();
+        });
+    }
+
+    #[test]
     fn an_upstream_that_answers_pings_may_take_its_time() {
         run(async {
             let (mut sender, activity) = connect(usize::MAX).await;
             activity.under_way.set(1);
             assert!(timeout(6 * QUIET.ping, ask(&mut sender)).await.is_err(), "still waiting");
             assert!(sender.ready().await.is_ok());
+        });
+    }
+
+    /// Answers every PING and nothing else; how many there were.
+    async fn count_pings(mut stream: TcpStream, pings: Rc<Cell<usize>>) -> std::io::Result<()> {
+        const SETTINGS: u8 = 4;
+        const PING: u8 = 6;
+        stream.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
+        stream.write_all(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]).await?;
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await?;
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            stream.read_exact(&mut payload).await?;
+            if head[3] == PING {
+                pings.set(pings.get() + 1);
+                head[4] = 1;
+                stream.write_all(&[&head[..], &payload[..]].concat()).await?;
+            }
+        }
+    }
+
+    #[test]
+    fn an_upstream_that_has_answered_is_left_alone_for_a_while() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let pings = Rc::new(Cell::new(0));
+            let counted = Rc::clone(&pings);
+            spawn_local(async move { count_pings(listener.accept().await.unwrap().0, counted).await.unwrap_err() });
+            let meter = Rc::new(Meter::new(Patience::Unlimited, Duration::from_secs(9), Duration::from_secs(9)));
+            let stream = UpstreamStream::Plain(TcpStream::connect(address).await.unwrap());
+            let (mut sender, driver) = h2::client::handshake(Timed::new(stream, meter)).await.unwrap();
+            let activity = Activity::new();
+            activity.under_way.set(1);
+            let began = Instant::now();
+            drive(driver, &activity, QUIET);
+            let _waiting: (_, h2::SendStream<Bytes>) =
+                sender.send_request(Request::get("http://a.example/").body(()).unwrap(), true).unwrap();
+            while pings.get() < 2 {
+                assert!(began.elapsed() < Duration::from_secs(9), "{pings:?}");
+                sleep(Duration::from_millis(10)).await;
+            }
+            assert!(began.elapsed() >= QUIET.ping + QUIET.again, "{:?}", began.elapsed());
         });
     }
 

@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt;
 use super::super::connection::Connection;
 use super::super::{Connector, Transport, unverified_tls};
 use super::*;
+use crate::stream::{Meter, Patience};
 
 fn silent() -> Peer {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -123,5 +124,38 @@ fn a_connection_that_nobody_needs_is_closed() {
         let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut received));
         read.await.expect("it is closed").unwrap();
         assert!(received.starts_with(b"PRI * HTTP/2.0"));
+    });
+}
+
+#[test]
+fn exchanges_that_begin_are_no_sign_of_the_other_side() {
+    run(async |_| {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (here, there) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        let served = tokio::task::spawn_local(async move {
+            let mut http = h2::server::handshake(there.unwrap().0).await.unwrap();
+            let mut held = Vec::new();
+            while let Some(Ok((request, mut respond))) = http.accept().await {
+                if request.uri().path() == "/answered" {
+                    respond.send_response(http::Response::new(()), true).unwrap();
+                }
+                held.push(respond);
+            }
+        });
+        let meter = Meter::new(Patience::Unlimited, Duration::from_secs(9), Duration::from_secs(9));
+        let stream = Timed::new(UpstreamStream::Plain(here.unwrap()), Rc::new(meter));
+        let (sender, driver) = Builder::new().handshake(stream).await.unwrap();
+        let connection = Rc::new(Multiplexed::new(sender, driver));
+        for (path, answers) in [("/", false), ("/answered", true), ("/", false)] {
+            let mut request = Request::new(crate::body::RequestBody::Empty);
+            *request.uri_mut() = path.parse().unwrap();
+            request.headers_mut().insert("host", http::HeaderValue::from_static("a.example"));
+            let mut exchange = Http2Stream::new(&connection);
+            let response = exchange.exchange(request, false, Duration::from_millis(200)).await;
+            assert_eq!(response.is_ok(), answers, "{path}");
+            assert_eq!(connection.activity.heard.take(), answers, "{path}");
+        }
+        served.abort();
     });
 }
