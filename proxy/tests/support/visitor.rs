@@ -138,8 +138,9 @@ impl Visit {
     }
 }
 
+/// Takes any certificate, signed by any of these schemes.
 #[derive(Debug)]
-struct Anybody(Vec<SignatureScheme>);
+pub(crate) struct Anybody(pub(crate) Vec<SignatureScheme>);
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
