@@ -1,4 +1,5 @@
-//! The admin address: health, metrics, and what is served and why. Reads only, and shows no secrets.
+//! The admin address: health, metrics, and what is served and why. Reads only, and shows no secrets. In a cluster, health and
+//! metrics are on an address of their own, too, which everybody may ask.
 //!
 //! A page that is open in a browser must not read it through a name that leads to 127.0.0.1 (DNS rebinding): on a loopback
 //! address only requests for an IP address, or for a name without dots such as `localhost`, are answered. Such names are
@@ -9,7 +10,7 @@ mod pages;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,17 +51,28 @@ pub struct Admin {
     pub status: Arc<Status>,
     /// The upstreams, with the addresses that names have led to.
     pub registry: Arc<UpstreamRegistry>,
-    /// Where the listeners are.
-    pub ports: ListenerPorts,
+    /// Where the listeners are, once they are bound.
+    pub ports: OnceLock<ListenerPorts>,
     /// What it counts.
     pub metrics: Metrics,
     /// `--health-check-path`: a further name of `/healthz`.
     pub health_path: String,
 }
 
+/// Which pages there are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pages {
+    /// All of them. Through names on a loopback address they cannot be read.
+    All,
+    /// Health and metrics, for probes and Prometheus.
+    Health,
+}
+
 /// Answers on `listener` until it is dropped.
-pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
-    let address = listener.local_addr().ok();
+pub async fn serve(listener: TcpListener, pages: Pages, admin: Arc<Admin>) {
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    let guarded = pages == Pages::All && listener.local_addr().is_ok_and(is_loopback);
+    let face = Face { pages, guarded };
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
@@ -68,7 +80,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
             Ok((stream, _)) => {
                 let admin = admin.clone();
                 tokio::spawn(async move {
-                    connection(stream, admin, address).await;
+                    connection(stream, admin, face).await;
                     drop(slot);
                 });
             }
@@ -80,10 +92,18 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
     }
 }
 
-async fn connection(stream: TcpStream, admin: Arc<Admin>, address: Option<SocketAddr>) {
+/// What an address shows to whom.
+#[derive(Clone, Copy, Debug)]
+struct Face {
+    pages: Pages,
+    /// Whether names that somebody else may own are refused.
+    guarded: bool,
+}
+
+async fn connection(stream: TcpStream, admin: Arc<Admin>, face: Face) {
     let service = service_fn(|request: Request<Incoming>| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(answer(&request, admin, address).await) }
+        async move { Ok::<_, Infallible>(answer(&request, admin, face).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -97,20 +117,19 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, address: Option<Socket
     }
 }
 
-async fn answer(request: &Request<Incoming>, admin: Arc<Admin>, address: Option<SocketAddr>) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, admin: Arc<Admin>, face: Face) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n".to_owned());
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return answer;
     }
-    let guarded = address.is_some_and(|address| address.ip().to_canonical().is_loopback());
-    if guarded && !is_local(request) {
+    if face.guarded && !is_local(request) {
         let message = "ask for this by its IP address or as localhost\n".to_owned();
         return text(StatusCode::MISDIRECTED_REQUEST, message);
     }
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
     // A large table takes a while to write down.
-    let page = tokio::task::spawn_blocking(move || pages::page(&admin, &path, &query)).await;
+    let page = tokio::task::spawn_blocking(move || pages::page(&admin, face.pages, &path, &query)).await;
     page.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "this page failed by a fault of ours\n".to_owned()))
 }
 

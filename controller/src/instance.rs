@@ -1,11 +1,11 @@
 //! One running program: starts the parts in order, waits for the signal to end, and ends them in order.
 //!
-//! The start: bind every address, publish the first table, accept, tell where. The end: not ready, wait the grace period while
+//! The start: answer for health, gather the objects, bind every address, publish the first table, accept, tell where. The end: not ready, wait the grace period while
 //! serving on, stop accepting, let requests end, cut what is left at the deadline. A second signal is the deadline.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portcullis_proxy::access_log;
@@ -13,15 +13,15 @@ use portcullis_proxy::server::{self, BindError, BufferConfig, RunningServer, Ser
 use portcullis_proxy::table::explain::ListenerPorts;
 use portcullis_proxy::upstream::UpstreamRegistry;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Pages};
 use crate::metrics::{Metrics, RequestExport, Traffic};
 use crate::open_files;
 use crate::process::Started;
 use crate::reconcile::{Input, Reconciler, StartError};
-use crate::source::Changes;
+use crate::source::Inbox;
 use crate::status::Status;
 
 /// Threads of the runtime beside the data plane: admin address, name servers, signals.
@@ -36,14 +36,16 @@ pub struct Config {
     pub https: SocketAddr,
     /// Address of health, metrics and debug pages.
     pub admin: SocketAddr,
+    /// Address of health and metrics alone, if there is one.
+    pub health: Option<SocketAddr>,
     /// How long to serve on after the signal to end.
     pub grace: Duration,
     /// Labels of all metrics that ingress-nginx has, too.
     pub labels: Vec<(&'static str, String)>,
     /// What is told of requests.
     pub export: RequestExport,
-    /// Where the source tells its changes.
-    pub changes: Arc<Changes>,
+    /// The other end of the source.
+    pub inbox: Arc<dyn Inbox>,
 }
 
 /// Where requests are answered.
@@ -55,6 +57,8 @@ pub struct Listening {
     pub https: SocketAddr,
     /// The admin address.
     pub admin: SocketAddr,
+    /// That of health and metrics alone, if there is one.
+    pub health: Option<SocketAddr>,
 }
 
 /// Why a program does not start or does not end well.
@@ -63,9 +67,11 @@ pub enum InstanceError {
     /// An address of the data plane cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The admin address cannot be bound.
-    #[error("--admin-address {address} cannot be used: {error}")]
+    /// An address of health, metrics and debug pages cannot be bound.
+    #[error("{flag} {address} cannot be used: {error}")]
     Admin {
+        /// Where it comes from.
+        flag: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system says.
@@ -79,17 +85,30 @@ pub enum InstanceError {
     System(#[from] io::Error),
 }
 
+/// The runtime of all that is not the data plane.
+///
+/// # Errors
+///
+/// When the system refuses a thread.
+pub fn control_runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+}
+
 /// Runs until a signal ends it. `announce` is called once, when the first table is served.
 ///
 /// # Errors
 ///
 /// When the program cannot start.
-pub fn run(config: Config, input: Input, announce: impl FnOnce(&Listening)) -> Result<(), InstanceError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONTROL_THREADS)
-        .thread_name("control")
-        .enable_all()
-        .build()?;
+pub fn run(
+    runtime: Runtime,
+    config: Config,
+    input: Input,
+    announce: impl FnOnce(&Listening),
+) -> Result<(), InstanceError> {
     let done = runtime.block_on(serve(config, input, announce, runtime.handle().clone()));
     // Nobody waits for pages that are still being written.
     runtime.shutdown_background();
@@ -102,37 +121,49 @@ async fn serve(
     announce: impl FnOnce(&Listening),
     runtime: Handle,
 ) -> Result<(), InstanceError> {
+    // From here on a signal waits until it is looked at.
+    let mut signals = Signals::new()?;
+    let (status, registry) = (Arc::new(Status::default()), Arc::new(UpstreamRegistry::default()));
+    let traffic = Arc::new(Traffic::default());
+    let page = Arc::new(Admin {
+        status: status.clone(),
+        registry: registry.clone(),
+        ports: OnceLock::new(),
+        metrics: Metrics::new(status.clone(), &traffic, &config.labels, config.export.clone()),
+        health_path: input.options.health_check_path.clone(),
+    });
+    let (admin, health) = listen(&config, &page).await?;
+
+    let complete = tokio::task::spawn_blocking(move || gather(input));
+    let input = tokio::select! {
+        input = complete => input.map_err(io::Error::other)?,
+        () = signals.next() => None,
+    };
+    let Some(input) = input else {
+        tracing::info!("told to end before all objects were there");
+        config.inbox.close();
+        return Ok(());
+    };
     let open_files = open_files::raise_limit();
     let started = Started::with(input.source.resources(), &input.options);
     tracing::debug!(?open_files, workers = started.workers(), "starting");
-    // From here on a signal waits until it is looked at.
-    let mut signals = Signals::new()?;
     let mut server = ServerConfig::new(vec![config.http], vec![config.https], started.workers());
     server.connections = started.connections(open_files);
     server.request_metrics = config.export.measured.clone();
     server.buffers = BufferConfig::new(std::env::temp_dir());
     let bound = server::bind(server)?;
-    let address = config.admin;
-    let listener = TcpListener::bind(address).await.map_err(|error| InstanceError::Admin { address, error })?;
     let listening = Listening {
         http: bound.http_addresses().first().copied().unwrap_or(config.http),
         https: bound.https_addresses().first().copied().unwrap_or(config.https),
-        admin: listener.local_addr().unwrap_or(address),
+        admin,
+        health,
     };
-    let (status, registry) = (Arc::new(Status::default()), Arc::new(UpstreamRegistry::default()));
-    let traffic = Arc::new(Traffic::default());
-    let health_path = input.options.health_check_path.clone();
-    let metrics = Metrics::new(status.clone(), &traffic, &config.labels, config.export.clone());
-    let ports = ListenerPorts { http: listening.http.port(), https: listening.https.port() };
-    let page = Admin { status: status.clone(), registry: registry.clone(), ports, metrics, health_path };
-    tokio::spawn(admin::serve(listener, Arc::new(page)));
+    page.ports.get_or_init(|| ListenerPorts { http: listening.http.port(), https: listening.https.port() });
 
     let (reconciler, table) = Reconciler::start(input, started, status.clone(), registry, runtime)?;
     let running = Arc::new(bound.start(table, access_log::Writer::stdout()?));
     traffic.set(running.clone());
-    let loop_changes = config.changes.clone();
-    let reconciling =
-        std::thread::Builder::new().name("reconcile".to_owned()).spawn(move || reconciler.run(&loop_changes))?;
+    let reconciling = std::thread::Builder::new().name("reconcile".to_owned()).spawn(move || reconciler.run())?;
     announce(&listening);
 
     signals.next().await;
@@ -142,13 +173,35 @@ async fn serve(
         () = tokio::time::sleep(config.grace) => {}
         () = signals.next() => tracing::info!("told again, the grace period is over"),
     }
-    config.changes.close();
+    config.inbox.close();
     let deadline = status.table().map(|table| table.load().settings().process.shutdown_timeout);
     drain(&running, deadline.unwrap_or_default(), &mut signals).await;
     if reconciling.join().is_err() {
         tracing::warn!("the loop had ended before");
     }
     Ok(())
+}
+
+/// Waits for the objects; none if it was told to end first.
+fn gather(mut input: Input) -> Option<Input> {
+    input.source.wait_complete().then_some(input)
+}
+
+/// Answers for health, metrics and debug pages, and says where.
+async fn listen(config: &Config, page: &Arc<Admin>) -> Result<(SocketAddr, Option<SocketAddr>), InstanceError> {
+    let bind = async |flag, address, pages| {
+        let fault = |error| InstanceError::Admin { flag, address, error };
+        let listener = TcpListener::bind(address).await.map_err(fault)?;
+        let address = listener.local_addr().unwrap_or(address);
+        tokio::spawn(admin::serve(listener, pages, page.clone()));
+        Ok::<_, InstanceError>(address)
+    };
+    let admin = bind("--admin-address", config.admin, Pages::All).await?;
+    let health = match config.health {
+        Some(address) => Some(bind("--healthz-host and --healthz-port", address, Pages::Health).await?),
+        None => None,
+    };
+    Ok((admin, health))
 }
 
 /// Lets running requests end; a signal makes an end of it.

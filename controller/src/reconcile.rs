@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::dns::{Dns, DnsConfig};
 use crate::process::Started;
-use crate::source::{Changes, FileSource, Refresh};
+use crate::source::{ObjectSource, Step};
 use crate::status::Status;
 
 /// How long the start waits for the first answers of name servers.
@@ -29,7 +29,7 @@ const MAX_LOGGED: usize = 100;
 #[derive(Debug)]
 pub struct Input {
     /// The objects.
-    pub source: FileSource,
+    pub source: Box<dyn ObjectSource>,
     /// Flags that translation depends on.
     pub options: Options,
     /// What is known of the flags themselves.
@@ -98,32 +98,40 @@ impl Reconciler {
         Ok((reconciler, reader))
     }
 
-    /// Follows the source until the mailbox is closed.
-    pub fn run(mut self, changes: &Changes) {
-        while let Some(changed) = changes.wait() {
-            let attempt = catch_unwind(AssertUnwindSafe(|| self.follow(&changed)));
-            if attempt.is_err() {
-                tracing::error!("a build failed by a fault of ours, the last table is served on");
-                // What the memo holds may be half done.
-                self.memo = Memo::default();
-                self.status.update(|latest| latest.failures += 1);
-                self.status.advance();
+    /// Follows the source until its inbox is closed.
+    pub fn run(mut self) {
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.follow())) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => self.note_failure(),
             }
         }
     }
 
-    fn follow(&mut self, changed: &crate::source::ChangeSet) {
+    /// Waits for what comes next and serves it; false at the end.
+    fn follow(&mut self) -> bool {
+        let Some(Step { looked, changed }) = self.input.source.next() else { return false };
         let begin = Instant::now();
-        let Refresh { files, changed } = self.input.source.refresh(changed);
-        tracing::debug!(files, changed, took = ?begin.elapsed(), "files read again");
+        tracing::debug!(looked, changed, "objects looked at again");
         if changed {
             self.build(begin);
         } else {
             self.report();
         }
-        if files > 0 {
+        if looked > 0 {
             self.status.advance();
         }
+        true
+    }
+
+    #[cold]
+    fn note_failure(&mut self) {
+        tracing::error!("a build failed by a fault of ours, the last table is served on");
+        // What the memo holds may be half done.
+        self.memo = Memo::default();
+        self.status.update(|latest| latest.failures += 1);
+        self.status.advance();
     }
 
     fn build(&mut self, begin: Instant) {

@@ -17,7 +17,10 @@ pub(super) fn page(admin: &Admin, query: &str) -> Response<Full<Bytes>> {
         Ok(read) => read,
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}; {HELP}")),
     };
-    let request = match question.request(admin.ports) {
+    let Some(ports) = admin.ports.get() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "no table has been published yet\n".to_owned());
+    };
+    let request = match question.request(*ports) {
         Ok(request) => request,
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
     };

@@ -8,19 +8,20 @@ use http_body_util::Full;
 use portcullis_model::{ClusterId, Endpoint, Endpoints, Snapshot};
 use serde::Serialize;
 
-use super::{Admin, answer_of, text};
+use super::{Admin, Pages, answer_of, text};
 use crate::metrics;
 use crate::status::Phase;
 
 const JSON: &str = "application/json";
 
 /// The answer for a path and query.
-pub(super) fn page(admin: &Admin, path: &str, query: &str) -> Response<Full<Bytes>> {
+pub(super) fn page(admin: &Admin, pages: Pages, path: &str, query: &str) -> Response<Full<Bytes>> {
     match path {
         _ if is_health(admin, path) => healthz(admin),
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => readyz(admin),
         "/metrics" => metrics(admin),
+        _ if pages == Pages::Health => text(StatusCode::NOT_FOUND, "no such page on this address\n".to_owned()),
         "/debug/generation" => text(StatusCode::OK, format!("{}\n", admin.status.generation())),
         "/debug/findings" => json(&admin.status.latest().findings),
         "/debug/table" => table(admin),

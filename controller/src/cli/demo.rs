@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use portcullis::instance::{self, Listening};
-use portcullis::source::{Changes, FileSource};
+use portcullis::source::{Changes, FileSource, FollowedFiles};
 use portcullis::{echo, reconcile, self_signed};
 use portcullis_translate::{EndpointOverride, ObjectKey, Resources};
 
@@ -53,13 +53,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let backends = Backends::start(source.resources())?;
     settings.translation.endpoint_overrides.extend(backends.endpoints.iter().cloned());
     let hosts = hosts(source.resources());
+    let changes = Arc::new(Changes::default());
     let input = reconcile::Input {
-        source,
+        source: Box::new(FollowedFiles::new(source, changes.clone())),
         options: settings.translation.clone(),
         findings: flags.findings(),
         dns: settings.dns.clone(),
     };
-    instance::run(settings.instance(Arc::new(Changes::default())), input, |listening| {
+    instance::run(instance::control_runtime()?, settings.instance(changes), input, |listening| {
         serve::announce(listening);
         output::note(&greeting(listening, &hosts));
     })?;

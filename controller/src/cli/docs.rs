@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use portcullis_translate::{Config, annotations};
 
-use super::flags::{Effect, FLAGS, Kind, SECTIONS};
+use super::flags::{Effect, FLAGS, Flag, Kind, SECTIONS, Side};
 use super::output;
 
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ enum About {
     Annotations,
     /// Keys of the controller's ConfigMap.
     Configmap,
-    /// Flags of `serve`.
+    /// Flags of `serve` and `run`.
     Flags,
 }
 
@@ -38,8 +38,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn flags() -> String {
     let mut text = String::from(
-        "# Flags\n\nNames and defaults are those of ingress-nginx; values are given as `--flag=value` or `--flag value`, switches as \
-         `--flag`, `--flag=true` or `--flag=false`. A flag that has no effect is accepted, and said to have none.\n",
+        "# Flags\n\nOf `serve` and `run`. Names and defaults of `run` are those of ingress-nginx; values are given as `--flag=value` or \
+         `--flag value`, switches as `--flag`, `--flag=true` or `--flag=false`. A flag that has no effect is accepted, and said \
+         to have none.\n",
     );
     for section in SECTIONS {
         let _infallible = write!(
@@ -47,17 +48,26 @@ fn flags() -> String {
             "\n## {section}\n\n| Flag | Value | Default | In force | What it does |\n| --- | --- | --- | --- | --- |\n"
         );
         for flag in FLAGS.iter().filter(|flag| flag.section == *section) {
-            let default = if flag.default.is_empty() { "–".to_owned() } else { format!("`{}`", flag.default) };
             let value = if flag.kind == Kind::Switch { "" } else { flag.kind.metavariable() };
-            let effect = match flag.effect {
+            let default = of_both(flag, |side| match side.default {
+                "" => "–".to_owned(),
+                default => format!("`{default}`"),
+            });
+            let effect = of_both(flag, |side| match side.effect {
                 Effect::InForce => "yes".to_owned(),
                 Effect::NotYet => "not yet".to_owned(),
                 Effect::Nothing(why) => format!("no: {why}"),
-            };
+            });
             let _infallible = writeln!(text, "| `--{}` | {value} | {default} | {effect} | {} |", flag.name, flag.doc);
         }
     }
     text
+}
+
+/// What is said of a flag; of each command where they differ.
+fn of_both(flag: &Flag, say: impl Fn(Side) -> String) -> String {
+    let [serve, run] = [flag.files, flag.cluster].map(say);
+    if serve == run { serve } else { format!("`run`: {run}; `serve`: {serve}") }
 }
 
 #[cfg(test)]

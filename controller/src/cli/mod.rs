@@ -8,9 +8,12 @@ mod explain;
 mod flags;
 mod lint;
 mod output;
+mod run;
 mod serve;
 mod settings;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +30,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serves the Ingresses of a cluster: what a Deployment runs.
+    Run(run::Arguments),
     /// Serves manifest files and folders, without a cluster. A change on disk is served at once.
     Serve(serve::Arguments),
     /// Serves the bundled shop with embedded echo backends.
@@ -41,7 +46,7 @@ enum Command {
 
 /// Reads the command line, does what it says, and tells how it ended.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             // Nothing can be done where the terminal is gone.
@@ -50,6 +55,7 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
@@ -62,11 +68,34 @@ pub(crate) fn run() -> ExitCode {
     })
 }
 
+/// Under the name of ingress-nginx's program it runs in a cluster, so that a Deployment made for it changes its image only.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = given.collect();
+    let name = arguments.first().and_then(|program| Path::new(program).file_name());
+    if name.is_some_and(|name| name == "nginx-ingress-controller") {
+        arguments.insert(1, "run".into());
+    }
+    arguments
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn the_name_of_another_program_means_to_run_in_a_cluster() {
+        for (given, want) in [
+            (&["/nginx-ingress-controller", "--v=2"][..], &["/nginx-ingress-controller", "run", "--v=2"][..]),
+            (&["nginx-ingress-controller"], &["nginx-ingress-controller", "run"]),
+            (&["/portcullis", "run"], &["/portcullis", "run"]),
+            (&["/nginx-ingress-controller/portcullis", "lint"], &["/nginx-ingress-controller/portcullis", "lint"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(arguments(given.iter().map(OsString::from)), want);
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

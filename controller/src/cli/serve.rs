@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use portcullis::instance::{self, Listening};
-use portcullis::source::{Changes, FileSource};
+use portcullis::source::{Changes, FileSource, FollowedFiles};
 use portcullis::{reconcile, telemetry};
 
 use super::flags::{FlagSet, UsageError};
@@ -36,12 +36,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let changes = Arc::new(Changes::default());
     let source = FileSource::watch(&arguments.paths, changes.clone())?;
     let input = reconcile::Input {
-        source,
+        source: Box::new(FollowedFiles::new(source, changes.clone())),
         options: settings.translation.clone(),
         findings: flags.findings(),
         dns: settings.dns.clone(),
     };
-    instance::run(settings.instance(changes), input, announce)?;
+    instance::run(instance::control_runtime()?, settings.instance(changes), input, announce)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -54,11 +54,14 @@ pub(super) fn start_log(flags: &FlagSet) {
 
 /// The one line that says where requests are answered, for programs that wait for it.
 pub(super) fn announce(listening: &Listening) {
-    let line = serde_json::json!({
+    let mut line = serde_json::json!({
         "event": "listening",
         "http": listening.http.to_string(),
         "https": listening.https.to_string(),
         "admin": listening.admin.to_string(),
     });
+    if let (Some(health), Some(fields)) = (listening.health, line.as_object_mut()) {
+        fields.insert("health".to_owned(), health.to_string().into());
+    }
     output::print(&format!("{line}\n"));
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use portcullis::dns::DnsConfig;
 use portcullis::metrics::RequestExport;
-use portcullis::source::Changes;
+use portcullis::source::Inbox;
 use portcullis::{instance, self_signed};
 use portcullis_proxy::metrics::RequestMetrics;
 use portcullis_translate::Options;
 
-use super::flags::{FlagSet, UsageError, endpoint, nameserver, namespaced_name};
+use super::flags::{FlagSet, Place, UsageError, endpoint, nameserver, namespaced_name};
 
 /// What flags decide, as plain values.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Settings {
     pub(super) https: SocketAddr,
     /// `--admin-address`.
     pub(super) admin: SocketAddr,
+    /// `--healthz-host` and `--healthz-port`, in a cluster.
+    pub(super) health: Option<SocketAddr>,
     /// `--resolver`, `--resolver-search`.
     pub(super) dns: DnsConfig,
     /// `--shutdown-grace-period`.
@@ -49,6 +51,7 @@ impl Settings {
             http: port("http-port")?,
             https: port("https-port")?,
             admin: flags.read("admin-address", parsed)?,
+            health: health(flags, bind)?,
             dns: dns(flags)?,
             grace: Duration::from_secs(flags.read("shutdown-grace-period", parsed)?),
             labels: labels(flags),
@@ -60,17 +63,28 @@ impl Settings {
 
 impl Settings {
     /// What the running program takes of it.
-    pub(super) fn instance(&self, changes: Arc<Changes>) -> instance::Config {
+    pub(super) fn instance(&self, inbox: Arc<dyn Inbox>) -> instance::Config {
         instance::Config {
             http: self.http,
             https: self.https,
             admin: self.admin,
+            health: self.health,
             grace: self.grace,
             labels: self.labels.clone(),
             export: self.export.clone(),
-            changes,
+            inbox,
         }
     }
+}
+
+/// In a cluster; on the address of the listeners where none is given.
+fn health(flags: &FlagSet, bind: IpAddr) -> Result<Option<SocketAddr>, UsageError> {
+    if flags.place() == Place::Files {
+        return Ok(None);
+    }
+    let host = flags.read_some("healthz-host", parsed::<IpAddr>)?;
+    let port = flags.read("healthz-port", parsed::<u16>)?;
+    Ok(Some(SocketAddr::new(host.unwrap_or(bind), port)))
 }
 
 /// Class, namespace and name of the pod, as ingress-nginx labels its metrics.
@@ -143,7 +157,7 @@ pub(super) fn translation(flags: &FlagSet) -> anyhow::Result<Options> {
         disable_catch_all: flags.is_on("disable-catch-all"),
         disable_external_name: flags.is_on("disable-svc-external-name"),
         health_check_path: text("health-check-path"),
-        loopback_endpoints: true,
+        loopback_endpoints: flags.place() == Place::Files,
         endpoint_overrides: overrides.collect::<Result<_, _>>()?,
         fallback_certificate: Arc::new(fallback),
     })

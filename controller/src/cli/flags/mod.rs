@@ -1,4 +1,4 @@
-//! The flags of `serve`: those of ingress-nginx by the same names, and a few of our own, from one table.
+//! The flags of `serve` and `run`: those of ingress-nginx by the same names, and a few of our own, from one table.
 //!
 //! Parser, documentation and the findings about flags without effect all read [`table::FLAGS`].
 
@@ -23,12 +23,46 @@ pub(super) struct Flag {
     pub(super) section: &'static str,
     /// What values it takes.
     pub(super) kind: Kind,
+    /// Without a cluster.
+    pub(super) files: Side,
+    /// In a cluster.
+    pub(super) cluster: Side,
+    /// What it is for.
+    pub(super) doc: &'static str,
+}
+
+/// What a flag is with one of the commands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Side {
     /// Value where it is not given, as it would be written.
     pub(super) default: &'static str,
     /// Whether it does something.
     pub(super) effect: Effect,
-    /// What it is for.
-    pub(super) doc: &'static str,
+}
+
+/// Where objects come from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Place {
+    /// Files: `serve` and its relatives.
+    #[default]
+    Files,
+    /// The API server: `run`.
+    Cluster,
+}
+
+impl Flag {
+    /// What it is at a place.
+    pub(super) fn at(&self, place: Place) -> Side {
+        match place {
+            Place::Files => self.files,
+            Place::Cluster => self.cluster,
+        }
+    }
+
+    /// The same, but in a cluster.
+    const fn in_cluster(self, default: &'static str, effect: Effect) -> Self {
+        Self { cluster: Side { default, effect }, ..self }
+    }
 }
 
 /// Whether a flag does something.
@@ -58,17 +92,17 @@ fn alias(name: &str) -> Option<&'static str> {
     })
 }
 
-fn add_to(command: Command, hidden: bool) -> Command {
-    FLAGS.iter().fold(command.args_override_self(true), |command, flag| command.arg(argument(flag).hide(hidden)))
+fn add_to(command: Command, place: Place, hidden: bool) -> Command {
+    FLAGS.iter().fold(command.args_override_self(true), |command, flag| command.arg(argument(flag, place).hide(hidden)))
 }
 
-fn argument(flag: &'static Flag) -> Arg {
+fn argument(flag: &'static Flag, place: Place) -> Arg {
     let kind = flag.kind;
     let argument = Arg::new(flag.name)
         .long(flag.name)
         .aliases(alias(flag.name))
         .help_heading(flag.section)
-        .help(help(flag))
+        .help(help(flag, flag.at(place)))
         .value_name(kind.metavariable())
         .value_parser(move |text: &str| kind.check(text).map(|()| text.to_owned()));
     let argument = match flag.name {
@@ -83,9 +117,9 @@ fn argument(flag: &'static Flag) -> Arg {
     }
 }
 
-fn help(flag: &Flag) -> String {
-    let default = if flag.default.is_empty() { String::new() } else { format!(" [default: {}]", flag.default) };
-    let effect = match flag.effect {
+fn help(flag: &Flag, side: Side) -> String {
+    let default = if side.default.is_empty() { String::new() } else { format!(" [default: {}]", side.default) };
+    let effect = match side.effect {
         Effect::InForce => "",
         Effect::NotYet => " (no effect yet)",
         Effect::Nothing(_) => " (no effect)",
@@ -96,27 +130,28 @@ fn help(flag: &Flag) -> String {
 /// The flags that were given. Every value has passed the check of its kind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FlagSet {
+    place: Place,
     given: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl clap::FromArgMatches for FlagSet {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self::from_matches(matches))
+        Ok(Self::from_matches(matches, Place::Files))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_matches(matches);
+        *self = Self::from_matches(matches, Place::Files);
         Ok(())
     }
 }
 
 impl clap::Args for FlagSet {
     fn augment_args(command: Command) -> Command {
-        add_to(command, false)
+        add_to(command, Place::Files, false)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        add_to(command, false)
+        add_to(command, Place::Files, false)
     }
 }
 
@@ -126,22 +161,47 @@ pub(super) struct HiddenFlags(pub(super) FlagSet);
 
 impl clap::FromArgMatches for HiddenFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self(FlagSet::from_matches(matches)))
+        Ok(Self(FlagSet::from_matches(matches, Place::Files)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.0 = FlagSet::from_matches(matches);
+        self.0 = FlagSet::from_matches(matches, Place::Files);
         Ok(())
     }
 }
 
 impl clap::Args for HiddenFlags {
     fn augment_args(command: Command) -> Command {
-        add_to(command, true)
+        add_to(command, Place::Files, true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        add_to(command, true)
+        add_to(command, Place::Files, true)
+    }
+}
+
+/// The same flags as they are in a cluster.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClusterFlags(pub(super) FlagSet);
+
+impl clap::FromArgMatches for ClusterFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(FlagSet::from_matches(matches, Place::Cluster)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0 = FlagSet::from_matches(matches, Place::Cluster);
+        Ok(())
+    }
+}
+
+impl clap::Args for ClusterFlags {
+    fn augment_args(command: Command) -> Command {
+        add_to(command, Place::Cluster, false)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        add_to(command, Place::Cluster, false)
     }
 }
 
@@ -159,18 +219,23 @@ impl std::error::Error for UsageError {}
 
 impl FlagSet {
     /// What a command line gave.
-    fn from_matches(matches: &ArgMatches) -> Self {
+    fn from_matches(matches: &ArgMatches, place: Place) -> Self {
         let given = FLAGS.iter().filter_map(|flag| {
             let values = matches.get_many::<String>(flag.name)?.cloned().collect();
             Some((flag.name, values))
         });
-        Self { given: given.collect() }
+        Self { place, given: given.collect() }
     }
 
     /// The value of a flag, the last one where it was given several times, else its default.
     pub(super) fn text(&self, name: &str) -> &str {
         let given = self.given.get(name).and_then(|values| values.last());
-        given.map_or_else(|| default(name), String::as_str)
+        given.map_or_else(|| default(name, self.place), String::as_str)
+    }
+
+    /// For which place they are.
+    pub(super) fn place(&self) -> Place {
+        self.place
     }
 
     /// Whether a flag is on the command line.
@@ -227,10 +292,11 @@ impl FlagSet {
 
     fn finding(&self, flag: &Flag) -> Option<Finding> {
         let value = self.given.get(flag.name)?.last()?;
-        if flag.kind.same(value, flag.default) {
+        let Side { default, effect } = flag.at(self.place);
+        if flag.kind.same(value, default) {
             return None;
         }
-        let (severity, message, help) = match flag.effect {
+        let (severity, message, help) = match effect {
             Effect::InForce => return None,
             Effect::NotYet => (
                 Severity::Warning,
@@ -254,8 +320,8 @@ impl FlagSet {
     }
 }
 
-fn default(name: &str) -> &'static str {
-    FLAGS.iter().find(|flag| flag.name == name).map_or("", |flag| flag.default)
+fn default(name: &str, place: Place) -> &'static str {
+    FLAGS.iter().find(|flag| flag.name == name).map_or("", |flag| flag.at(place).default)
 }
 
 #[cfg(test)]

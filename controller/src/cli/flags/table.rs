@@ -1,6 +1,7 @@
-//! The table of flags. Names and defaults are those of ingress-nginx 1.15, but for the addresses that `serve` binds.
+//! The table of flags. Names and defaults are those of ingress-nginx 1.15, but for the addresses that `serve` binds, and
+//! --enable-metrics.
 
-use super::{Effect, Flag, Kind};
+use super::{Effect, Flag, Kind, Side};
 use Effect::{InForce, NotYet, Nothing};
 
 const SCOPE: &str = "Class and scope";
@@ -11,7 +12,7 @@ const WEBHOOK: &str = "Webhook";
 const METRICS: &str = "Metrics";
 const LIFECYCLE: &str = "Lifecycle and cluster access";
 const LOG: &str = "Log of the controller";
-const OWN: &str = "Without a cluster";
+const OWN: &str = "Addresses and names";
 
 /// Headings in the order in which they are listed.
 pub(crate) const SECTIONS: &[&str] = &[OWN, SCOPE, SOURCES, LISTENERS, STATUS, WEBHOOK, METRICS, LIFECYCLE, LOG];
@@ -20,6 +21,7 @@ const NO_NGINX: Effect = Nothing("there is no nginx process that needs it");
 const NO_RELOAD: Effect = Nothing("nothing is reloaded: a change is served as soon as it is read");
 const NO_CLUSTER: Effect = Nothing("manifests are read from files, there is no API server");
 const ONE_ADMIN: Effect = Nothing("health, metrics and debug pages are on --admin-address");
+const RESUMED: Effect = Nothing("a watch goes on where it ended, and lists anew where it cannot");
 const OWN_LOG: Effect = Nothing("the log goes to stderr in one format; RUST_LOG and --v set its level");
 
 const fn flag(
@@ -30,15 +32,16 @@ const fn flag(
     effect: Effect,
     doc: &'static str,
 ) -> Flag {
-    Flag { name, section, kind, default, effect, doc }
+    let side = Side { default, effect };
+    Flag { name, section, kind, files: side, cluster: side, doc }
 }
 
 /// Every flag.
 #[rustfmt::skip]
 pub(crate) const FLAGS: &[Flag] = &[
-    flag(OWN, "admin-address", Kind::SocketAddress, "127.0.0.1:10254", InForce, "Address of health, metrics and debug pages."),
-    flag(OWN, "bind-address", Kind::IpAddress, "127.0.0.1", InForce, "Address on which HTTP and HTTPS listen; 0.0.0.0 or :: for every address."),
-    flag(OWN, "endpoint", Kind::Endpoint, "", InForce, "Sends the requests of a Service, or of one of its ports, to this address. Can be repeated."),
+    flag(OWN, "admin-address", Kind::SocketAddress, "127.0.0.1:10254", InForce, "Address of health, metrics and debug pages.").in_cluster("127.0.0.1:10255", InForce),
+    flag(OWN, "bind-address", Kind::IpAddress, "127.0.0.1", InForce, "Address on which HTTP and HTTPS listen; 0.0.0.0 or :: for every address.").in_cluster("0.0.0.0", InForce),
+    flag(OWN, "endpoint", Kind::Endpoint, "", InForce, "Sends the requests of a Service, or of one of its ports, to this address. Can be repeated.").in_cluster("", InForce),
     flag(OWN, "resolver", Kind::Nameserver, "", InForce, "Name server for ExternalName Services; those of the system where none is given."),
     flag(OWN, "resolver-search", Kind::Text, "", InForce, "Domains, divided by commas, in which --resolver looks up names that have fewer than 5 dots."),
 
@@ -63,12 +66,12 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(SOURCES, "deep-inspect", Kind::Switch, "true", InForce, "Refuse Ingresses whose fields look like an attempt to write proxy configuration."),
     flag(SOURCES, "enable-topology-aware-routing", Kind::Switch, "false", NotYet, "Prefer endpoints of the own zone."),
 
-    flag(LISTENERS, "http-port", Kind::Port, "8080", InForce, "Port for HTTP; 0 takes a free one."),
-    flag(LISTENERS, "https-port", Kind::Port, "8443", InForce, "Port for HTTPS; 0 takes a free one."),
+    flag(LISTENERS, "http-port", Kind::Port, "8080", InForce, "Port for HTTP; 0 takes a free one.").in_cluster("80", InForce),
+    flag(LISTENERS, "https-port", Kind::Port, "8443", InForce, "Port for HTTPS; 0 takes a free one.").in_cluster("443", InForce),
     flag(LISTENERS, "ssl-passthrough-proxy-port", Kind::Port, "442", NotYet, "Internal port behind --enable-ssl-passthrough."),
     flag(LISTENERS, "default-server-port", Kind::Port, "8181", NO_NGINX, "Internal port of the built-in 404."),
-    flag(LISTENERS, "healthz-port", Kind::Port, "10254", ONE_ADMIN, "Port of health and metrics in a cluster."),
-    flag(LISTENERS, "healthz-host", Kind::Text, "", ONE_ADMIN, "Address of health and metrics in a cluster."),
+    flag(LISTENERS, "healthz-port", Kind::Port, "10254", ONE_ADMIN, "Port of health and metrics in a cluster.").in_cluster("10254", InForce),
+    flag(LISTENERS, "healthz-host", Kind::Text, "", ONE_ADMIN, "Address of health and metrics in a cluster.").in_cluster("", InForce),
     flag(LISTENERS, "health-check-path", Kind::UrlPath, "/healthz", InForce, "Path that answers 200 on the default server and on the admin address."),
     flag(LISTENERS, "health-check-timeout", Kind::Seconds, "10", NO_NGINX, "Time limit for asking nginx for its health."),
     flag(LISTENERS, "status-port", Kind::Port, "10246", NO_NGINX, "Internal port for configuring nginx."),
@@ -78,22 +81,22 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(LISTENERS, "profiler-address", Kind::IpAddress, "127.0.0.1", Nothing("there is no Go profiler"), "Address of the Go profiler."),
     flag(LISTENERS, "internal-logger-address", Kind::Text, "127.0.0.1:11514", NO_NGINX, "Address to which nginx logs in the chroot image."),
 
-    flag(STATUS, "update-status", Kind::Switch, "true", NO_CLUSTER, "Write addresses into the status of Ingresses."),
-    flag(STATUS, "update-status-on-shutdown", Kind::Switch, "true", NO_CLUSTER, "Clear these addresses when the last replica ends."),
-    flag(STATUS, "publish-service", Kind::NamespacedName, "", NO_CLUSTER, "Service whose addresses are written into the status."),
-    flag(STATUS, "publish-status-address", Kind::Text, "", NO_CLUSTER, "Addresses, divided by commas, that are written into the status."),
-    flag(STATUS, "report-node-internal-ip-address", Kind::Switch, "false", NO_CLUSTER, "Write internal addresses of nodes into the status."),
-    flag(STATUS, "status-update-interval", Kind::Integer, "60", NO_CLUSTER, "Seconds between two looks at the status."),
-    flag(STATUS, "election-id", Kind::Text, "ingress-controller-leader", NO_CLUSTER, "Name of the Lease by which replicas elect a leader."),
-    flag(STATUS, "election-ttl", Kind::Duration, "30s", NO_CLUSTER, "Duration of that Lease."),
-    flag(STATUS, "disable-leader-election", Kind::Switch, "false", NO_CLUSTER, "Elect no leader."),
+    flag(STATUS, "update-status", Kind::Switch, "true", NO_CLUSTER, "Write addresses into the status of Ingresses.").in_cluster("true", NotYet),
+    flag(STATUS, "update-status-on-shutdown", Kind::Switch, "true", NO_CLUSTER, "Clear these addresses when the last replica ends.").in_cluster("true", NotYet),
+    flag(STATUS, "publish-service", Kind::NamespacedName, "", NO_CLUSTER, "Service whose addresses are written into the status.").in_cluster("", NotYet),
+    flag(STATUS, "publish-status-address", Kind::Text, "", NO_CLUSTER, "Addresses, divided by commas, that are written into the status.").in_cluster("", NotYet),
+    flag(STATUS, "report-node-internal-ip-address", Kind::Switch, "false", NO_CLUSTER, "Write internal addresses of nodes into the status.").in_cluster("false", NotYet),
+    flag(STATUS, "status-update-interval", Kind::Integer, "60", NO_CLUSTER, "Seconds between two looks at the status.").in_cluster("60", NotYet),
+    flag(STATUS, "election-id", Kind::Text, "ingress-controller-leader", NO_CLUSTER, "Name of the Lease by which replicas elect a leader.").in_cluster("ingress-controller-leader", NotYet),
+    flag(STATUS, "election-ttl", Kind::Duration, "30s", NO_CLUSTER, "Duration of that Lease.").in_cluster("30s", NotYet),
+    flag(STATUS, "disable-leader-election", Kind::Switch, "false", NO_CLUSTER, "Elect no leader.").in_cluster("false", NotYet),
 
     flag(WEBHOOK, "validating-webhook", Kind::Text, "", NotYet, "Address on which Ingresses are reviewed before the API server takes them."),
     flag(WEBHOOK, "validating-webhook-certificate", Kind::Text, "", NotYet, "File with the certificate of the webhook."),
     flag(WEBHOOK, "validating-webhook-key", Kind::Text, "", NotYet, "File with the key of the webhook."),
     flag(WEBHOOK, "disable-full-test", Kind::Switch, "false", NO_NGINX, "Test only the reviewed Ingress instead of the whole configuration."),
 
-    flag(METRICS, "enable-metrics", Kind::Switch, "true", InForce, "Collect metrics of requests by Ingress."),
+    flag(METRICS, "enable-metrics", Kind::Switch, "true", InForce, "Collect metrics of requests by Ingress.").in_cluster("false", InForce),
     flag(METRICS, "metrics-per-host", Kind::Switch, "true", InForce, "Give metrics of requests the label host."),
     flag(METRICS, "metrics-per-undefined-host", Kind::Switch, "false", InForce, "Also for hosts that no Ingress names."),
     flag(METRICS, "report-status-classes", Kind::Switch, "false", InForce, "Count 2xx instead of 200."),
@@ -106,15 +109,15 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(METRICS, "monitor-max-batch-size", Kind::Integer, "10000", Nothing("metrics are counted in place, not sent in batches"), "Most samples nginx sends at once."),
 
     flag(LIFECYCLE, "version", Kind::Switch, "false", InForce, "Print the version and end."),
-    flag(LIFECYCLE, "shutdown-grace-period", Kind::Seconds, "0", InForce, "Seconds between a signal to end and the end of accepting."),
+    flag(LIFECYCLE, "shutdown-grace-period", Kind::Seconds, "0", InForce, "Seconds between a signal to end and the end of accepting.").in_cluster("10", InForce),
     flag(LIFECYCLE, "post-shutdown-grace-period", Kind::Seconds, "10", Nothing("the process ends when its last request has ended"), "Seconds to wait after nginx has ended."),
-    flag(LIFECYCLE, "sync-period", Kind::Duration, "0s", NO_CLUSTER, "Time after which all objects are listed anew."),
+    flag(LIFECYCLE, "sync-period", Kind::Duration, "0s", NO_CLUSTER, "Time after which all objects are listed anew.").in_cluster("0s", RESUMED),
     flag(LIFECYCLE, "sync-rate-limit", Kind::Number, "0.3", NO_RELOAD, "Most rebuilds of the configuration per second."),
     flag(LIFECYCLE, "dynamic-configuration-retries", Kind::Integer, "15", NO_NGINX, "How often a change is pushed to nginx."),
-    flag(LIFECYCLE, "disable-sync-events", Kind::Switch, "false", NO_CLUSTER, "Create no Sync Events."),
-    flag(LIFECYCLE, "apiserver-host", Kind::Text, "", NO_CLUSTER, "Address of the API server."),
-    flag(LIFECYCLE, "certificate-authority", Kind::Text, "", NO_CLUSTER, "File with the certificate authority of --apiserver-host."),
-    flag(LIFECYCLE, "kubeconfig", Kind::Text, "", NO_CLUSTER, "File that says how to reach the API server."),
+    flag(LIFECYCLE, "disable-sync-events", Kind::Switch, "false", NO_CLUSTER, "Create no Sync Events.").in_cluster("false", NotYet),
+    flag(LIFECYCLE, "apiserver-host", Kind::Text, "", NO_CLUSTER, "Address of the API server.").in_cluster("", InForce),
+    flag(LIFECYCLE, "certificate-authority", Kind::Text, "", NO_CLUSTER, "File with the certificate authority of --apiserver-host.").in_cluster("", InForce),
+    flag(LIFECYCLE, "kubeconfig", Kind::Text, "", NO_CLUSTER, "File that says how to reach the API server.").in_cluster("", InForce),
     flag(LIFECYCLE, "maxmind-edition-ids", Kind::Text, "GeoLite2-City,GeoLite2-ASN", NotYet, "Geo databases to load."),
     flag(LIFECYCLE, "maxmind-license-key", Kind::Secret, "", NotYet, "Key for downloading geo databases."),
     flag(LIFECYCLE, "maxmind-mirror", Kind::Text, "", NotYet, "Where geo databases are downloaded from."),

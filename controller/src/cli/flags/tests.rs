@@ -7,9 +7,13 @@ use clap::error::ErrorKind;
 use super::*;
 
 fn parse(arguments: &[&str]) -> Result<FlagSet, clap::Error> {
-    let command = add_to(Command::new("test").arg(Arg::new("paths").num_args(0..)), false);
+    parse_at(Place::Files, arguments)
+}
+
+fn parse_at(place: Place, arguments: &[&str]) -> Result<FlagSet, clap::Error> {
+    let command = add_to(Command::new("test").arg(Arg::new("paths").num_args(0..)), place, false);
     let matches = command.try_get_matches_from(["test"].into_iter().chain(arguments.iter().copied()))?;
-    Ok(FlagSet::from_matches(&matches))
+    Ok(FlagSet::from_matches(&matches, place))
 }
 
 #[test]
@@ -20,7 +24,8 @@ fn every_flag_is_documented_and_its_default_is_a_value() {
         assert!(flag.doc.ends_with('.'), "{}", flag.name);
         assert!(SECTIONS.contains(&flag.section), "{}", flag.name);
         if flag.kind != Kind::Endpoint {
-            assert_eq!(flag.kind.check(flag.default), Ok(()), "{}", flag.name);
+            assert_eq!(flag.kind.check(flag.files.default), Ok(()), "{}", flag.name);
+            assert_eq!(flag.kind.check(flag.cluster.default), Ok(()), "{}", flag.name);
         }
     }
 }
@@ -40,8 +45,8 @@ fn every_flag_is_accepted_in_all_its_forms() {
             }
             Kind::Endpoint => "shop/wear=127.0.0.1:9000",
             Kind::Nameserver => "127.0.0.1:53",
-            _ if flag.default.is_empty() => "a/b",
-            _ => flag.default,
+            _ if flag.files.default.is_empty() => "a/b",
+            _ => flag.files.default,
         };
         for arguments in [vec![format!("{long}={value}")], vec![long.clone(), value.to_owned()]] {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -157,4 +162,24 @@ fn host_names_of_endpoints_are_looked_up() {
     assert_eq!((found.port.as_deref(), found.address.port()), (Some("http"), 9000));
     assert!(found.address.ip().is_loopback());
     assert!(endpoint("shop/wear-service=nowhere.invalid:9000").is_err());
+}
+
+#[test]
+fn defaults_in_a_cluster_are_those_of_ingress_nginx() {
+    let flags = parse_at(Place::Cluster, &["--sync-period=1h", "--http-port=8080"]).unwrap();
+    for (name, want) in [
+        ("http-port", "8080"),
+        ("https-port", "443"),
+        ("healthz-port", "10254"),
+        ("admin-address", "127.0.0.1:10255"),
+        ("configmap", ""),
+        ("v", "0"),
+    ] {
+        assert_eq!(flags.text(name), want, "{name}");
+    }
+    let findings = flags.findings();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].message.contains("a watch goes on"), "{}", findings[0].message);
+    assert_eq!(parse(&["--healthz-port=1"]).unwrap().findings().len(), 1, "without a cluster there is no such address");
+    assert!(parse_at(Place::Cluster, &["--healthz-port=1"]).unwrap().findings().is_empty());
 }

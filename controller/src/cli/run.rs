@@ -1,0 +1,56 @@
+//! `portcullis run`: in a cluster, fed by its API server.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use portcullis::api_server::{self, Access};
+use portcullis::source::cluster::{ClusterSource, Scope};
+use portcullis::{instance, reconcile};
+
+use super::flags::{ClusterFlags, FlagSet};
+use super::output;
+use super::serve;
+use super::settings::Settings;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    flags: ClusterFlags,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let flags = &arguments.flags.0;
+    if flags.is_on("version") {
+        output::print(concat!("portcullis ", env!("CARGO_PKG_VERSION"), "\n"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let settings = Settings::resolve(flags)?;
+    serve::start_log(flags);
+    let runtime = instance::control_runtime()?;
+    let client = runtime.block_on(api_server::client(&access(flags)))?;
+    let (source, inbox) = ClusterSource::start(&client, &scope(flags), runtime.handle());
+    let input = reconcile::Input {
+        source: Box::new(source),
+        options: settings.translation.clone(),
+        findings: flags.findings(),
+        dns: settings.dns.clone(),
+    };
+    instance::run(runtime, settings.instance(inbox), input, serve::announce)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn access(flags: &FlagSet) -> Access {
+    Access {
+        kubeconfig: given(flags, "kubeconfig").map(Into::into),
+        host: given(flags, "apiserver-host"),
+        authority: given(flags, "certificate-authority").map(Into::into),
+    }
+}
+
+fn scope(flags: &FlagSet) -> Scope {
+    Scope { namespace: given(flags, "watch-namespace") }
+}
+
+fn given(flags: &FlagSet, name: &str) -> Option<String> {
+    Some(flags.text(name)).filter(|text| !text.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,207 @@
+//! What the watches bring and the loop takes: a mailbox that grows with the objects of the cluster, not with their changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use portcullis_translate::Finding;
+
+use super::super::object::{Identity, Kind};
+use super::kinds::WATCHED;
+use super::read::Read;
+
+/// Changes that come together are handled together.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// The mailbox.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    news: BTreeMap<Kind, News>,
+    /// Kinds of which there was a complete list, or will be none.
+    complete: BTreeSet<Kind>,
+    faults: BTreeMap<Kind, Finding>,
+    /// Whether there is something to tell that is not about an object.
+    told: bool,
+    closed: bool,
+}
+
+/// What is new of a kind.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Whether all objects that are not among the changes are gone.
+    pub(super) is_list: bool,
+    /// Objects with their latest state; none where they are gone.
+    pub(super) changes: BTreeMap<Identity, Option<Read>>,
+}
+
+impl Mailbox {
+    /// These are all objects of a kind.
+    pub(super) fn replace(&self, kind: Kind, objects: BTreeMap<Identity, Read>) {
+        self.change(|state| {
+            let changes = objects.into_iter().map(|(identity, read)| (identity, Some(read))).collect();
+            state.news.insert(kind, News { is_list: true, changes });
+            state.complete.insert(kind);
+        });
+    }
+
+    /// An object is new, or changed; none where it is gone.
+    pub(super) fn put(&self, identity: Identity, read: Option<Read>) {
+        self.change(|state| {
+            state.news.entry(identity.kind).or_default().changes.insert(identity, read);
+        });
+    }
+
+    /// There will be no list of a kind.
+    pub(super) fn give_up(&self, kind: Kind) {
+        self.change(|state| {
+            state.complete.insert(kind);
+        });
+    }
+
+    /// What is wrong with the watch of a kind; none where it works again.
+    pub(super) fn set_fault(&self, kind: Kind, fault: Option<Finding>) {
+        let mut state = self.lock();
+        if state.faults.get(&kind) == fault.as_ref() {
+            return;
+        }
+        match fault {
+            Some(fault) => drop(state.faults.insert(kind, fault)),
+            None => drop(state.faults.remove(&kind)),
+        }
+        state.told = true;
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    /// What is wrong with watches.
+    pub(super) fn faults(&self) -> Vec<Finding> {
+        self.lock().faults.values().cloned().collect()
+    }
+
+    /// Ends every wait, now and later.
+    pub(super) fn close(&self) {
+        self.change(|state| state.closed = true);
+    }
+
+    /// Waits until there was a list of every kind; false if it was closed before.
+    pub(super) fn wait_complete(&self) -> bool {
+        let all = WATCHED.len();
+        let waiting = |state: &mut State| !state.closed && state.complete.len() < all;
+        let state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        !state.closed
+    }
+
+    /// Waits until there is something new; none once it is closed.
+    pub(super) fn wait(&self) -> Option<BTreeMap<Kind, News>> {
+        let waiting = |state: &mut State| !state.closed && !state.told && state.news.is_empty();
+        let state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return None;
+        }
+        drop(state);
+        std::thread::sleep(TOGETHER);
+        Some(self.take())
+    }
+
+    /// What is new, without a wait.
+    pub(super) fn take(&self) -> BTreeMap<Kind, News> {
+        let mut state = self.lock();
+        state.told = false;
+        std::mem::take(&mut state.news)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.wake.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use portcullis_translate::{ObjectKey, ObjectRef, Severity};
+
+    use super::*;
+
+    fn identity(kind: Kind, name: &str) -> Identity {
+        Identity { kind, key: ObjectKey::new("n", name) }
+    }
+
+    fn fault(kind: Kind) -> Finding {
+        let object = ObjectRef { kind: kind.name(), namespace: "".into(), name: "".into() };
+        let (field, message, help) = (String::new(), "gone".to_owned(), String::new());
+        Finding { object, field, severity: Severity::Warning, code: "test", message, help }
+    }
+
+    #[test]
+    fn the_latest_state_of_an_object_is_all_that_waits() {
+        let mailbox = Mailbox::default();
+        for _ in 0..100 {
+            mailbox.put(identity(Kind::Service, "a"), Some(Err(Box::new(fault(Kind::Service)))));
+        }
+        mailbox.put(identity(Kind::Service, "a"), None);
+        let news = mailbox.wait().unwrap();
+        let of_kind = &news[&Kind::Service];
+        assert!(!of_kind.is_list && of_kind.changes.len() == 1);
+        assert!(of_kind.changes[&identity(Kind::Service, "a")].is_none());
+        assert!(mailbox.take().is_empty());
+    }
+
+    #[test]
+    fn a_list_takes_the_place_of_what_came_before_it() {
+        let mailbox = Mailbox::default();
+        mailbox.put(identity(Kind::Service, "old"), None);
+        mailbox.replace(Kind::Service, BTreeMap::new());
+        mailbox.put(identity(Kind::Service, "new"), None);
+        let news = mailbox.wait().unwrap();
+        let names: Vec<_> = news[&Kind::Service].changes.keys().map(|identity| &*identity.key.name).collect();
+        assert!(news[&Kind::Service].is_list);
+        assert_eq!(names, ["new"]);
+    }
+
+    #[test]
+    fn all_kinds_are_waited_for() {
+        let mailbox = Arc::new(Mailbox::default());
+        let waiting = std::thread::spawn({
+            let mailbox = mailbox.clone();
+            move || mailbox.wait_complete()
+        });
+        for watched in &WATCHED[1..] {
+            mailbox.replace(watched.kind, BTreeMap::new());
+        }
+        assert!(!waiting.is_finished());
+        mailbox.give_up(WATCHED[0].kind);
+        assert!(waiting.join().unwrap());
+    }
+
+    #[test]
+    fn a_closed_mailbox_ends_every_wait() {
+        let mailbox = Mailbox::default();
+        mailbox.close();
+        assert!(!mailbox.wait_complete());
+        assert!(mailbox.wait().is_none());
+    }
+
+    #[test]
+    fn faults_are_told_once() {
+        let mailbox = Mailbox::default();
+        mailbox.set_fault(Kind::Secret, Some(fault(Kind::Secret)));
+        assert!(mailbox.wait().unwrap().is_empty());
+        mailbox.set_fault(Kind::Secret, Some(fault(Kind::Secret)));
+        assert!(!mailbox.lock().told);
+        assert_eq!(mailbox.faults(), [fault(Kind::Secret)]);
+        mailbox.set_fault(Kind::Secret, None);
+        assert!(mailbox.wait().unwrap().is_empty() && mailbox.faults().is_empty());
+    }
+}

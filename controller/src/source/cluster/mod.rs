@@ -1,0 +1,84 @@
+//! The API server as a source of objects: one watch for each kind, and what they have brought.
+
+mod kinds;
+mod mailbox;
+mod read;
+mod store;
+mod watch;
+
+use std::sync::Arc;
+
+use kube::Client;
+use portcullis_translate::{Finding, Resources};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::{Inbox, ObjectSource, Step};
+use mailbox::Mailbox;
+use store::Store;
+
+/// Which objects are watched.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// `--watch-namespace`: those of this namespace; of all without.
+    pub namespace: Option<String>,
+}
+
+/// Objects from the API server.
+///
+/// Lists are taken in as a whole, once they are complete. While the server is away, the objects stay as they are. One that
+/// does not have the type of its kind keeps its last good form.
+#[derive(Debug)]
+pub struct ClusterSource {
+    mailbox: Arc<Mailbox>,
+    store: Store,
+    watches: Vec<AbortHandle>,
+}
+
+impl ClusterSource {
+    /// Starts the watches on `runtime`.
+    #[must_use]
+    pub fn start(client: &Client, scope: &Scope, runtime: &Handle) -> (Self, Arc<dyn Inbox>) {
+        let mailbox = Arc::new(Mailbox::default());
+        let watches = kinds::WATCHED.iter().map(|watched| {
+            let api = kinds::api(*watched, client, scope);
+            runtime.spawn(watch::follow(*watched, api, mailbox.clone())).abort_handle()
+        });
+        let source = Self { mailbox: mailbox.clone(), store: Store::default(), watches: watches.collect() };
+        (source, mailbox)
+    }
+}
+
+impl ObjectSource for ClusterSource {
+    fn resources(&self) -> &Resources {
+        self.store.resources()
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.mailbox.faults();
+        findings.extend(self.store.findings());
+        findings
+    }
+
+    fn wait_complete(&mut self) -> bool {
+        let complete = self.mailbox.wait_complete();
+        self.store.take(self.mailbox.take());
+        complete
+    }
+
+    fn next(&mut self) -> Option<Step> {
+        self.mailbox.wait().map(|news| self.store.take(news))
+    }
+}
+
+impl Drop for ClusterSource {
+    fn drop(&mut self) {
+        self.watches.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Inbox for Mailbox {
+    fn close(&self) {
+        Self::close(self);
+    }
+}

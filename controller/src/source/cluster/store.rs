@@ -1,0 +1,137 @@
+//! The objects of the cluster as they were last read.
+
+use std::collections::BTreeMap;
+
+use portcullis_translate::{Finding, Resources};
+
+use super::super::Step;
+use super::super::object::{AnyObject, Identity, Kind};
+use super::mailbox::News;
+use super::read::Read;
+
+/// The objects, and what is wrong with some.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    resources: Resources,
+    objects: BTreeMap<Identity, AnyObject>,
+    faults: BTreeMap<Identity, Finding>,
+}
+
+impl Store {
+    pub(super) fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.faults.values().cloned()
+    }
+
+    /// Takes in what is new.
+    pub(super) fn take(&mut self, news: BTreeMap<Kind, News>) -> Step {
+        let mut step = Step::default();
+        for (kind, News { is_list, changes }) in news {
+            if is_list {
+                let gone = |identity: &&Identity| identity.kind == kind && !changes.contains_key(*identity);
+                let gone: Vec<Identity> = self.objects.keys().chain(self.faults.keys()).filter(gone).cloned().collect();
+                for identity in gone {
+                    step.looked += 1;
+                    step.changed |= self.remove(&identity);
+                }
+            }
+            for (identity, read) in changes {
+                step.looked += 1;
+                step.changed |= self.put(identity, read);
+            }
+        }
+        step
+    }
+
+    /// Whether that changed an object.
+    fn put(&mut self, identity: Identity, read: Option<Read>) -> bool {
+        match read {
+            None => self.remove(&identity),
+            Some(Err(fault)) => {
+                self.faults.insert(identity, *fault);
+                false
+            }
+            Some(Ok(object)) => {
+                self.faults.remove(&identity);
+                let former = self.objects.get(&identity);
+                if former.is_some_and(|former| former.hash() == object.hash()) {
+                    return false;
+                }
+                if let Some(former) = former {
+                    former.remove(&identity.key, &mut self.resources);
+                }
+                object.insert(&identity.key, &mut self.resources);
+                self.objects.insert(identity, object);
+                true
+            }
+        }
+    }
+
+    fn remove(&mut self, identity: &Identity) -> bool {
+        self.faults.remove(identity);
+        let Some(former) = self.objects.remove(identity) else { return false };
+        former.remove(&identity.key, &mut self.resources);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::DynamicObject;
+    use serde_json::{Value, json};
+
+    use super::super::read::{identity, read};
+    use super::*;
+
+    fn service(name: &str, port: &Value) -> (Identity, Option<Read>) {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "metadata": { "name": name, "namespace": "n" }, "spec": { "ports": [{ "port": port }] },
+        }))
+        .unwrap();
+        let identity = identity(Kind::Service, &object).unwrap();
+        let read = read(&identity, &object);
+        (identity, Some(read))
+    }
+
+    fn news<const N: usize>(is_list: bool, changes: [(Identity, Option<Read>); N]) -> BTreeMap<Kind, News> {
+        BTreeMap::from([(Kind::Service, News { is_list, changes: changes.into() })])
+    }
+
+    fn names(store: &Store) -> Vec<&str> {
+        store.resources().services.keys().map(|key| &*key.name).collect()
+    }
+
+    #[test]
+    fn a_list_is_all_there_is_and_changes_are_added() {
+        let mut store = Store::default();
+        let step = store.take(news(true, [service("a", &json!(80)), service("b", &json!(80))]));
+        assert_eq!((step, names(&store)), (Step { looked: 2, changed: true }, vec!["a", "b"]));
+        let step = store.take(news(false, [service("c", &json!(80))]));
+        assert_eq!((step, names(&store)), (Step { looked: 1, changed: true }, vec!["a", "b", "c"]));
+        let step =
+            store.take(news(true, [service("a", &json!(80)), service("b", &json!(80)), service("c", &json!(80))]));
+        assert_eq!((step, names(&store)), (Step { looked: 3, changed: false }, vec!["a", "b", "c"]), "the same again");
+        let (gone, _) = service("a", &json!(80));
+        let step = store.take(news(false, [(gone, None)]));
+        assert_eq!((step, names(&store)), (Step { looked: 1, changed: true }, vec!["b", "c"]));
+        let step = store.take(news(true, [service("c", &json!(81))]));
+        assert_eq!((step, names(&store)), (Step { looked: 2, changed: true }, vec!["c"]));
+    }
+
+    #[test]
+    fn an_object_of_a_wrong_type_keeps_its_last_good_form_until_it_is_gone() {
+        let mut store = Store::default();
+        store.take(news(true, [service("a", &json!(80)), service("b", &json!("x"))]));
+        assert_eq!(names(&store), ["a"]);
+        let step = store.take(news(false, [service("a", &json!("x"))]));
+        assert!(!step.changed && names(&store) == ["a"]);
+        assert_eq!(store.findings().count(), 2);
+        store.take(news(false, [service("a", &json!(80))]));
+        assert_eq!(store.findings().count(), 1);
+        store.take(news(true, []));
+        assert_eq!((names(&store), store.findings().count()), (vec![], 0));
+    }
+}
