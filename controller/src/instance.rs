@@ -17,6 +17,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::{self, Admin, Pages};
+use crate::api_server::Contact;
 use crate::metrics::{Metrics, RequestExport, Traffic};
 use crate::open_files;
 use crate::process::Started;
@@ -44,6 +45,8 @@ pub struct Config {
     pub labels: Vec<(&'static str, String)>,
     /// What is told of requests.
     pub export: RequestExport,
+    /// What is known of the API server, where there is one.
+    pub contact: Option<Arc<Contact>>,
     /// The other end of the source.
     pub inbox: Arc<dyn Inbox>,
 }
@@ -125,6 +128,9 @@ async fn serve(
     let mut signals = Signals::new()?;
     let (status, registry) = (Arc::new(Status::default()), Arc::new(UpstreamRegistry::default()));
     let traffic = Arc::new(Traffic::default());
+    if let Some(contact) = &config.contact {
+        status.set_contact(contact.clone());
+    }
     let page = Arc::new(Admin {
         status: status.clone(),
         registry: registry.clone(),

@@ -8,6 +8,8 @@ use portcullis_model::Snapshot;
 use portcullis_proxy::table::TableReader;
 use portcullis_translate::Finding;
 
+use crate::api_server::Contact;
+
 /// Where the process is in its life.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Phase {
@@ -25,6 +27,7 @@ pub struct Status {
     phase: AtomicU8,
     generation: AtomicU64,
     table: OnceLock<TableReader>,
+    contact: OnceLock<Arc<Contact>>,
     latest: Mutex<Latest>,
 }
 
@@ -87,6 +90,18 @@ impl Status {
     #[must_use]
     pub fn table(&self) -> Option<&TableReader> {
         self.table.get()
+    }
+
+    /// Objects come from an API server, of which this is known.
+    pub fn set_contact(&self, contact: Arc<Contact>) {
+        // There is one in the life of a process.
+        let _first = self.contact.set(contact);
+    }
+
+    /// What is known of the API server; none without one.
+    #[must_use]
+    pub fn contact(&self) -> Option<&Contact> {
+        self.contact.get().map(|contact| &**contact)
     }
 
     /// What the last build led to.

@@ -1,10 +1,15 @@
 //! A client of the API server, from flags, a kubeconfig or the service account of the Pod.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+
+use super::contact::Contact;
+use super::patience::Patience;
 
 /// How the API server is reached. With neither, as a Pod reaches it: `KUBERNETES_SERVICE_HOST` and the mounted service
 /// account.
@@ -54,12 +59,12 @@ const SILENCE: Duration = Duration::from_secs(300);
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A client; nothing is asked yet. Needs the runtime on which it will be used.
+/// A client that notes in `contact` what it hears; nothing is asked yet. Needs the runtime on which it will be used.
 ///
 /// # Errors
 ///
 /// When what was given cannot be used.
-pub async fn client(access: &Access) -> Result<Client, AccessError> {
+pub async fn client(access: &Access, contact: Arc<Contact>) -> Result<Client, AccessError> {
     let mut config = match (&access.kubeconfig, &access.host) {
         (Some(path), _) => from_file(path.clone()).await?,
         (None, Some(host)) => Config::new(url(host)?),
@@ -77,7 +82,7 @@ pub async fn client(access: &Access) -> Result<Client, AccessError> {
     config.reset_reader_on_write = true;
     // It would try again for minutes without a word; watches have their own pauses.
     config.default_retry = false;
-    Ok(Client::try_from(config)?)
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Patience::new(contact)).build())
 }
 
 async fn from_file(path: PathBuf) -> Result<Config, AccessError> {
@@ -146,7 +151,7 @@ mod tests {
             (access(None, Some("https://10.0.0.1"), Some(empty)), "there is no certificate in it"),
             (access(None, Some("::"), None), "--apiserver-host `::`"),
         ] {
-            let error = client(&access).await.err().unwrap().to_string();
+            let error = client(&access, Arc::default()).await.err().unwrap().to_string();
             assert!(error.contains(want), "{error}");
         }
     }

@@ -2,6 +2,9 @@
 
 mod backoff;
 mod client;
+mod contact;
+mod patience;
 
 pub use backoff::Backoff;
 pub use client::{Access, AccessError, client};
+pub use contact::Contact;

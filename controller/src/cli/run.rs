@@ -1,9 +1,10 @@
 //! `portcullis run`: in a cluster, fed by its API server.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
-use portcullis::api_server::{self, Access};
+use portcullis::api_server::{self, Access, Contact};
 use portcullis::source::cluster::{ClusterSource, Scope};
 use portcullis::{instance, reconcile};
 
@@ -27,7 +28,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::resolve(flags)?;
     serve::start_log(flags);
     let runtime = instance::control_runtime()?;
-    let client = runtime.block_on(api_server::client(&access(flags)))?;
+    let contact = Arc::new(Contact::default());
+    let client = runtime.block_on(api_server::client(&access(flags), contact.clone()))?;
     let (source, inbox) = ClusterSource::start(&client, &scope(flags), runtime.handle());
     let input = reconcile::Input {
         source: Box::new(source),
@@ -35,7 +37,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         findings: flags.findings(),
         dns: settings.dns.clone(),
     };
-    instance::run(runtime, settings.instance(inbox), input, serve::announce)?;
+    let config = instance::Config { contact: Some(contact), ..settings.instance(inbox) };
+    instance::run(runtime, config, input, serve::announce)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -72,6 +72,7 @@ impl Settings {
             grace: self.grace,
             labels: self.labels.clone(),
             export: self.export.clone(),
+            contact: None,
             inbox,
         }
     }

@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 pub use requests::RequestExport;
 pub use traffic::Traffic;
 
+use crate::api_server::Contact;
 use crate::status::{Latest, Phase, Status};
 use crate::telemetry;
 
@@ -197,8 +198,22 @@ impl Collector for LoopMetrics {
         let counts = [Severity::Error, Severity::Warning, Severity::Info]
             .map(|severity| ([("severity", severity.to_string())], of(severity)));
         write.gauges("portcullis_findings", "What users should know about their objects", counts)?;
+        if let Some(contact) = self.status.contact() {
+            api_server(contact, &mut write)?;
+        }
         write.counter("portcullis_panics", "Faults of ours that were caught", number(telemetry::panics()))
     }
+}
+
+fn api_server(contact: &Contact, write: &mut Writer<'_>) -> fmt::Result {
+    let (requests, failures) = contact.counts();
+    write.gauge(
+        "portcullis_api_server_silence_seconds",
+        "Time since the API server was last heard",
+        contact.silence().as_secs_f64(),
+    )?;
+    write.counter("portcullis_api_server_requests", "Requests to the API server", number(requests))?;
+    write.counter("portcullis_api_server_failures", "Of these, those that failed", number(failures))
 }
 
 fn seconds(time: Option<SystemTime>) -> f64 {
@@ -215,6 +230,7 @@ mod tests {
         let status = Arc::new(Status::default());
         status.update(|latest| latest.builds = 3);
         let labels = [("controller_class", "k8s.io/ingress-nginx".to_owned())];
+        status.set_contact(Arc::default());
         let text = Metrics::new(status, &Arc::default(), &labels, RequestExport::default()).text().unwrap();
         for line in [
             "nginx_ingress_controller_config_last_reload_successful{controller_class=\"k8s.io/ingress-nginx\"} 1.0",
@@ -223,6 +239,8 @@ mod tests {
             "nginx_ingress_controller_nginx_process_cpu_seconds_total{controller_class=",
             "portcullis_panics_total ",
             "portcullis_findings{severity=\"error\"} 0.0",
+            "portcullis_api_server_silence_seconds ",
+            "portcullis_api_server_requests_total 0.0",
             "process_resident_memory_bytes ",
             "# EOF",
         ] {
