@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::{Answer, get};
+use crate::double::ApiServer;
 use crate::{binary, manifests};
 
 /// How long anything that is waited for may take.
@@ -100,20 +101,78 @@ impl Start {
             fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder");
             fs::write(path, text).expect("a manifest can be written");
         }
-        let mut child = command()
-            .arg("serve")
-            .arg(folder.path().join("manifests"))
-            .args(["--http-port=0", "--https-port=0", "--admin-address=127.0.0.1:0"])
-            .args(&self.flags)
+        let mut command = command();
+        command.arg("serve").arg(folder.path().join("manifests"));
+        Starting::spawn(command.arg("--admin-address=127.0.0.1:0").args(&self.flags), folder, None).ready()
+    }
+
+    /// Starts the program beside an API server. Files are passed over.
+    pub fn run(self, server: &ApiServer) -> Starting {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let admin = free_address();
+        let mut command = command();
+        command.args(["run", "--bind-address=127.0.0.1", "--healthz-port=0", "--shutdown-grace-period=0"]);
+        command.arg(format!("--apiserver-host={}", server.url())).arg(format!("--admin-address={admin}"));
+        Starting::spawn(command.args(&self.flags), folder, Some(admin))
+    }
+}
+
+/// An address that nobody listens on at the moment.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// A program that may not serve yet.
+#[derive(Debug)]
+pub struct Starting {
+    child: Child,
+    folder: TempDir,
+    admin: Option<SocketAddr>,
+    output: Arc<Mutex<String>>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Starting {
+    fn spawn(command: &mut Command, folder: TempDir, admin: Option<SocketAddr>) -> Self {
+        let mut child = command
+            .args(["--http-port=0", "--https-port=0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program can be started");
         let log = collect(child.stderr.take().expect("stderr is a pipe"));
         let output = collect(child.stdout.take().expect("stdout is a pipe"));
-        let line = listening(&mut child, &output, &log);
+        Self { child, folder, admin, output, log }
+    }
+
+    /// Asks its admin address, as soon as there is one.
+    pub fn ask(&self, path: &str) -> Answer {
+        let admin = self.admin.expect("an address that was chosen before");
+        let mut answer = None;
+        wait_until("the admin address", || {
+            answer = get(admin, &admin.to_string(), path).ok();
+            answer.is_some()
+        });
+        answer.expect("an answer")
+    }
+
+    /// Waits until it says where it listens.
+    pub fn ready(mut self) -> Instance {
+        let line = listening(&mut self.child, &self.output, &self.log);
         let address = |name: &str| line[name].as_str().and_then(|text| text.parse().ok()).expect("an address");
-        Instance { http: address("http"), https: address("https"), admin: address("admin"), child, folder, output, log }
+        self.instance(address("http"), address("https"), address("admin"))
+    }
+
+    /// As a program that never got so far.
+    pub fn unready(self) -> Instance {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let admin = self.admin.unwrap_or(nowhere);
+        self.instance(nowhere, nowhere, admin)
+    }
+
+    fn instance(self, http: SocketAddr, https: SocketAddr, admin: SocketAddr) -> Instance {
+        let Self { child, folder, output, log, .. } = self;
+        Instance { child, folder, http, https, admin, output, log }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod binary;
 mod client;
+mod double;
 mod golden;
 mod instance;
 pub mod manifests;
@@ -12,7 +13,8 @@ mod tls;
 
 pub use binary::binary;
 pub use client::{Answer, Client, get};
+pub use double::{ApiServer, Asked, Fault};
 pub use golden::Golden;
-pub use instance::{Ended, Instance, Start, run, wait_until};
+pub use instance::{Ended, Instance, Start, Starting, run, wait_until};
 pub use origin::Origin;
 pub use tls::HostCertificate;

@@ -1,6 +1,8 @@
 //! When the API server was last heard, and how often it was asked.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Shared by all requests to the API server, and told in metrics.
@@ -11,12 +13,14 @@ pub struct Contact {
     heard: AtomicU64,
     requests: AtomicU64,
     failures: AtomicU64,
+    /// Paths of watches that the server has taken.
+    watches: Mutex<HashSet<String>>,
 }
 
 impl Default for Contact {
     fn default() -> Self {
         let (heard, requests, failures) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { start: Instant::now(), heard, requests, failures }
+        Self { start: Instant::now(), heard, requests, failures, watches: Mutex::default() }
     }
 }
 
@@ -33,6 +37,22 @@ impl Contact {
         (self.requests.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
     }
 
+    /// Whether the last watch of a path was taken by the server.
+    #[must_use]
+    pub fn is_watching(&self, path: &str) -> bool {
+        self.watches().contains(path)
+    }
+
+    /// A watch is asked for.
+    pub(super) fn begin_watch(&self, path: &str) {
+        self.watches().remove(path);
+    }
+
+    /// The server has taken it. Paths are those of the kinds that are watched, and so few.
+    pub(super) fn take_watch(&self, path: String) {
+        self.watches().insert(path);
+    }
+
     /// Something came from the server.
     pub(super) fn hear(&self) {
         let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -45,5 +65,9 @@ impl Contact {
 
     pub(super) fn fail(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn watches(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,21 +35,16 @@ impl Patience {
         Self { contact, begun: Arc::default() }
     }
 
-    /// How long a request has to wait before it is sent.
-    fn delay<B>(&self, request: &Request<B>) -> Duration {
-        let is_watch =
-            request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("watch=")));
-        if !is_watch {
-            return Duration::ZERO;
-        }
+    /// How long a watch has to wait before it is asked for.
+    fn delay(&self, path: &str) -> Duration {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if begun.len() >= MOST_WATCHES {
             begun.retain(|_, at| *at + BETWEEN_WATCHES > now);
         }
-        let before = begun.get(request.uri().path()).copied();
+        let before = begun.get(path).copied();
         let at = before.map_or(now, |before| now.max(before + BETWEEN_WATCHES));
-        begun.insert(request.uri().path().to_owned(), at);
+        begun.insert(path.to_owned(), at);
         at.duration_since(now)
     }
 }
@@ -86,22 +81,38 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Answer<B> {
-        let (delay, contact) = (self.patience.delay(&request), self.patience.contact.clone());
+        let watch = watched(&request);
+        let delay = watch.as_deref().map_or(Duration::ZERO, |path| self.patience.delay(path));
+        let contact = self.patience.contact.clone();
         let answer = self.inner.call(request);
         Box::pin(async move {
             tokio::time::sleep(delay).await;
             contact.ask();
+            if let Some(path) = &watch {
+                contact.begin_watch(path);
+            }
             let outcome = match tokio::time::timeout(ANSWER, answer).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(format!("no answer within {} s", ANSWER.as_secs()).into()),
             };
             match &outcome {
-                Ok(response) => note(response.status(), &contact),
+                Ok(response) => {
+                    note(response.status(), &contact);
+                    if let Some(path) = watch.filter(|_| response.status().is_success()) {
+                        contact.take_watch(path);
+                    }
+                }
                 Err(_) => contact.fail(),
             }
             outcome.map(|response| response.map(|body| Heard { body, contact }))
         })
     }
+}
+
+/// The path of a watch; none for any other request.
+fn watched<B>(request: &Request<B>) -> Option<String> {
+    let is_watch = |query: &str| query.split('&').any(|pair| pair.starts_with("watch="));
+    request.uri().query().is_some_and(is_watch).then(|| request.uri().path().to_owned())
 }
 
 fn note(status: StatusCode, contact: &Contact) {
@@ -205,6 +216,17 @@ mod tests {
         let (took, outcome) = ask(&patience, "/api", None).await;
         assert_eq!((took, outcome.unwrap_err().as_str()), (ANSWER, "no answer within 30 s"));
         assert_eq!(patience.contact.counts(), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_runs_once_the_server_has_taken_it() {
+        let patience = Patience::default();
+        for (status, want) in [(Some(200), true), (Some(403), false), (Some(200), true), (None, false)] {
+            // How it came out is in what is known of it.
+            let _outcome = ask(&patience, "/api/v1/services?watch=1", status).await;
+            assert_eq!(patience.contact.is_watching("/api/v1/services"), want, "{status:?}");
+        }
+        assert!(!patience.contact.is_watching("/api/v1/secrets"));
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = instance::control_runtime()?;
     let contact = Arc::new(Contact::default());
     let client = runtime.block_on(api_server::client(&access(flags), contact.clone()))?;
-    let (source, inbox) = ClusterSource::start(&client, &scope(flags), runtime.handle());
+    let (source, inbox) = ClusterSource::start(&client, &contact, &scope(flags), runtime.handle());
     let input = reconcile::Input {
         source: Box::new(source),
         options: settings.translation.clone(),

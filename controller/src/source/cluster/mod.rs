@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::{Inbox, ObjectSource, Step};
+use crate::api_server::Contact;
 use mailbox::Mailbox;
 use store::Store;
 
@@ -38,11 +39,11 @@ pub struct ClusterSource {
 impl ClusterSource {
     /// Starts the watches on `runtime`.
     #[must_use]
-    pub fn start(client: &Client, scope: &Scope, runtime: &Handle) -> (Self, Arc<dyn Inbox>) {
+    pub fn start(client: &Client, contact: &Arc<Contact>, scope: &Scope, runtime: &Handle) -> (Self, Arc<dyn Inbox>) {
         let mailbox = Arc::new(Mailbox::default());
         let watches = kinds::WATCHED.iter().map(|watched| {
             let api = kinds::api(*watched, client, scope);
-            runtime.spawn(watch::follow(*watched, api, mailbox.clone())).abort_handle()
+            runtime.spawn(watch::follow(*watched, api, mailbox.clone(), contact.clone())).abort_handle()
         });
         let source = Self { mailbox: mailbox.clone(), store: Store::default(), watches: watches.collect() };
         (source, mailbox)

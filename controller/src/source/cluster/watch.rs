@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use kube::api::{Api, DynamicObject};
 use kube::runtime::watcher::{self, Event, watcher};
 use portcullis_translate::{Finding, ObjectRef, Severity};
@@ -14,7 +14,7 @@ use super::super::object::{Identity, Kind};
 use super::kinds::{self, Watched};
 use super::mailbox::Mailbox;
 use super::read::{Read, identity, read};
-use crate::api_server::Backoff;
+use crate::api_server::{Backoff, Contact};
 
 /// How long a page of a list may take.
 const LIST: Duration = Duration::from_secs(30);
@@ -28,14 +28,18 @@ const FEW: usize = 10;
 /// A kind that may not be read is asked for again this late.
 const FORBIDDEN: Duration = Duration::from_secs(30);
 
+/// How often is looked whether a watch that had failed runs again.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// Failures in a row that are nobody's concern: a server that is replaced.
 const USUAL_FAILURES: u32 = 2;
 
 /// Follows a kind for ever.
-pub(super) async fn follow(watched: Watched, api: Api<DynamicObject>, mailbox: Arc<Mailbox>) {
-    let mut watch = Watch { watched, mailbox, backoff: Backoff::default(), known: BTreeSet::new(), doubted: false };
+pub(super) async fn follow(watched: Watched, api: Api<DynamicObject>, mailbox: Arc<Mailbox>, contact: Arc<Contact>) {
+    let (backoff, known) = (Backoff::default(), BTreeSet::new());
+    let mut watch = Watch { watched, mailbox, contact, backoff, known, doubted: false, faulty: false };
     loop {
-        let pause = watch.until_lost(api.clone()).await;
+        let pause = watch.until_lost(&api).await;
         tokio::time::sleep(pause).await;
     }
 }
@@ -43,11 +47,14 @@ pub(super) async fn follow(watched: Watched, api: Api<DynamicObject>, mailbox: A
 struct Watch {
     watched: Watched,
     mailbox: Arc<Mailbox>,
+    contact: Arc<Contact>,
     backoff: Backoff,
     /// The objects of the kind.
     known: BTreeSet<Identity>,
     /// Whether the last list was not believed.
     doubted: bool,
+    /// Whether users are told of a fault.
+    faulty: bool,
 }
 
 /// A list that is not complete yet.
@@ -55,13 +62,12 @@ type Staged = BTreeMap<Identity, Read>;
 
 impl Watch {
     /// Lists and watches until it has to begin with a list again; how long to wait before that.
-    async fn until_lost(&mut self, api: Api<DynamicObject>) -> Duration {
-        let mut events = pin!(watcher(api, kinds::config(self.watched.kind)));
+    async fn until_lost(&mut self, api: &Api<DynamicObject>) -> Duration {
+        let mut events = pin!(watcher(api.clone(), kinds::config(self.watched.kind)));
         let mut staged: Option<Staged> = None;
         loop {
-            // A watch may be silent for as long as nothing happens, and is ended by the server or by its connection.
             let event = match staged {
-                None => events.next().await,
+                None => self.silent_or_next(events.as_mut(), api.resource_url()).await,
                 Some(_) => match tokio::time::timeout(LIST, events.next()).await {
                     Ok(event) => event,
                     Err(_) => return self.fail("the list does not come to its end", None),
@@ -85,6 +91,20 @@ impl Watch {
                 Some(Ok(Event::Delete(object))) => self.remove(&object),
             }
         }
+    }
+
+    /// The next event. A watch may be silent for as long as nothing happens, and is ended by the server or by its connection;
+    /// that it runs again is seen by its request.
+    async fn silent_or_next<S: Stream + Unpin>(&mut self, mut events: S, path: &str) -> Option<S::Item> {
+        while self.faulty {
+            if let Ok(event) = tokio::time::timeout(GLANCE, events.next()).await {
+                return event;
+            }
+            if self.contact.is_watching(path) {
+                self.recover();
+            }
+        }
+        events.next().await
     }
 
     fn kind(&self) -> Kind {
@@ -113,7 +133,7 @@ impl Watch {
         tracing::debug!(kind = self.kind().name(), count = objects.len(), "listed");
         self.known = objects.keys().cloned().collect();
         self.mailbox.replace(self.kind(), objects);
-        self.mailbox.set_fault(self.kind(), None);
+        self.recover();
     }
 
     fn put(&mut self, object: &DynamicObject) {
@@ -121,7 +141,7 @@ impl Watch {
             let read = read(&identity, object);
             self.known.insert(identity.clone());
             self.mailbox.put(identity, Some(read));
-            self.mailbox.set_fault(self.kind(), None);
+            self.recover();
         }
     }
 
@@ -154,7 +174,14 @@ impl Watch {
         pause
     }
 
-    fn tell(&self, severity: Severity, reason: &str) {
+    fn recover(&mut self) {
+        if std::mem::take(&mut self.faulty) {
+            self.mailbox.set_fault(self.kind(), None);
+        }
+    }
+
+    fn tell(&mut self, severity: Severity, reason: &str) {
+        self.faulty = true;
         let object = ObjectRef { kind: self.kind().name(), namespace: "".into(), name: "*".into() };
         self.mailbox.set_fault(
             self.kind(),
@@ -182,3 +209,6 @@ fn status(error: &watcher::Error) -> Option<&kube::core::Status> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
