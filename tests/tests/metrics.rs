@@ -107,3 +107,20 @@ fn counts_of_an_ingress_go_with_it() {
     instance.put("m.yaml", &joined(&[service("a", &[origin.address()]), ingress("shop", "a.example", "/", "a")]));
     wait_until("its end", || values(&series(&instance), "requests", &[("ingress", "gone")]).is_empty());
 }
+
+#[test]
+fn requests_of_all_workers_are_all_requests() {
+    let instance = start(&Origin::start("a"), &[]);
+    for _ in 0..5 {
+        assert_eq!(instance.get("a.example", "/cart/1").status, 200);
+    }
+    wait_until("the counts", || {
+        let all = series(&instance);
+        let by_worker = all.iter().filter(|(name, ..)| name == "portcullis_worker_requests_total");
+        let sum: f64 = by_worker.clone().map(|(.., value)| value).sum();
+        by_worker.clone().count() > 0
+            && by_worker.clone().all(|(_, labels, _)| labels.contains_key("worker"))
+            && sum >= 5.0
+    });
+    instance.end();
+}

@@ -30,6 +30,10 @@ impl Traffic {
         self.server.get().map(|server| server.request_metrics(wanted)).unwrap_or_default()
     }
 
+    fn by_worker(&self) -> Vec<u64> {
+        self.server.get().map(|server| server.requests_by_worker()).unwrap_or_default()
+    }
+
     fn totals(&self) -> Option<Totals> {
         self.server.get().map(|server| server.metrics())
     }
@@ -65,6 +69,9 @@ impl Collector for OwnNames {
         let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| [("class", class)]);
         let by_class = classes.into_iter().zip(totals.requests.map(number));
         write.counters("portcullis_requests", "Client requests by the class of their status", by_class)?;
+        let by_worker = self.0.by_worker().into_iter().enumerate();
+        let by_worker = by_worker.map(|(worker, count)| ([("worker", worker.to_string())], number(count)));
+        write.counters("portcullis_worker_requests", "Client requests by the worker that answered them", by_worker)?;
         let by_reason = totals.reasons.iter().map(|(reason, count)| ([("reason", reason.code())], number(*count)));
         write.counters("portcullis_local_answers", "Answers that no backend gave, by their reason", by_reason)?;
         let help = "Tries at a backend that gave no response";

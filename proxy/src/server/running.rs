@@ -139,6 +139,12 @@ impl RunningServer {
         Totals::sum(self.counters.iter())
     }
 
+    /// How many requests each worker has answered, in their order.
+    #[must_use]
+    pub fn requests_by_worker(&self) -> Vec<u64> {
+        self.counters.iter().map(|worker| Totals::sum(std::iter::once(worker)).requests_total()).collect()
+    }
+
     /// What all workers counted so far by Ingress. Counts whose labels are not `wanted` any more are forgotten.
     pub fn request_metrics(&self, wanted: impl Fn(&RequestLabels) -> bool) -> BTreeMap<RequestLabels, RequestTotals> {
         metrics::sum(self.counters.iter().map(|worker| &worker.by_ingress), wanted)
