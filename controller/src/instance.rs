@@ -1,7 +1,8 @@
 //! One running program: starts the parts in order, waits for the signal to end, and ends them in order.
 //!
-//! The start: answer for health, gather the objects, bind every address, publish the first table, accept, tell where. The end: not ready, wait the grace period while
-//! serving on, stop accepting, let requests end, cut what is left at the deadline. A second signal is the deadline.
+//! The start: answer for health, gather the objects, bind every address, publish the first table, accept, tell where.
+//! The end: not ready, wait the grace period while serving on, clear the status of Ingresses and give up the Lease (in a
+//! cluster), stop accepting, let requests end, cut what is left at the deadline. A second signal is the deadline.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,9 +16,13 @@ use portcullis_proxy::upstream::UpstreamRegistry;
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::admin::{self, Admin, Pages};
 use crate::api_server::Contact;
+use crate::duties::Duties;
 use crate::metrics::{Metrics, RequestExport, Traffic};
 use crate::open_files;
 use crate::process::Started;
@@ -27,6 +32,9 @@ use crate::status::Status;
 
 /// Threads of the runtime beside the data plane: admin address, name servers, signals.
 const CONTROL_THREADS: usize = 2;
+
+/// How long the end of accepting waits for the addresses to be taken out of the status of Ingresses.
+const AHEAD: Duration = Duration::from_secs(2);
 
 /// What a program is started with.
 #[derive(Debug)]
@@ -49,6 +57,8 @@ pub struct Config {
     pub contact: Option<Arc<Contact>>,
     /// The other end of the source.
     pub inbox: Arc<dyn Inbox>,
+    /// What there is to do in a cluster beside serving.
+    pub duties: Option<Duties>,
 }
 
 /// Where requests are answered.
@@ -119,7 +129,7 @@ pub fn run(
 }
 
 async fn serve(
-    config: Config,
+    mut config: Config,
     input: Input,
     announce: impl FnOnce(&Listening),
     runtime: Handle,
@@ -131,11 +141,16 @@ async fn serve(
     if let Some(contact) = &config.contact {
         status.set_contact(contact.clone());
     }
+    let duties = config.duties.take();
+    let mut metrics = Metrics::new(status.clone(), &traffic, &config.labels, config.export.clone());
+    if let Some(duties) = &duties {
+        metrics.add_duties(&config.labels, duties);
+    }
     let page = Arc::new(Admin {
         status: status.clone(),
         registry: registry.clone(),
         ports: OnceLock::new(),
-        metrics: Metrics::new(status.clone(), &traffic, &config.labels, config.export.clone()),
+        metrics,
         health_path: input.options.health_check_path.clone(),
     });
     let (admin, health) = listen(&config, &page).await?;
@@ -166,22 +181,34 @@ async fn serve(
     };
     page.ports.get_or_init(|| ListenerPorts { http: listening.http.port(), https: listening.https.port() });
 
-    let (reconciler, table) = Reconciler::start(input, started, status.clone(), registry, runtime)?;
+    let (reconciler, table) = Reconciler::start(input, started, status.clone(), registry, runtime.clone())?;
     let running = Arc::new(bound.start(table, access_log::Writer::stdout()?));
     traffic.set(running.clone());
+    let duties = duties.map(|duties| duties.start(reconciler.published(), &runtime));
     let reconciling = std::thread::Builder::new().name("reconcile".to_owned()).spawn(move || reconciler.run())?;
     announce(&listening);
 
     signals.next().await;
     tracing::info!(grace = ?config.grace, "told to end, serving on for the grace period");
     status.stop();
+    let (over, grace) = oneshot::channel::<()>();
+    let mut duties = duties.map(|duties| tokio::spawn(duties.end(async { drop(grace.await) })));
     tokio::select! {
         () = tokio::time::sleep(config.grace) => {}
         () = signals.next() => tracing::info!("told again, the grace period is over"),
     }
+    drop(over);
+    if let Some(duties) = &mut duties
+        && let Ok(Ok(())) = timeout(AHEAD, duties).await
+    {
+        tracing::debug!("the duties of the replica have ended");
+    }
     config.inbox.close();
     let deadline = status.table().map(|table| table.load().settings().process.shutdown_timeout);
-    drain(&running, deadline.unwrap_or_default(), &mut signals).await;
+    let ended = drain(&running, deadline.unwrap_or_default(), &mut signals).await;
+    if let Some(duties) = duties {
+        finish(duties, ended).await;
+    }
     if reconciling.join().is_err() {
         tracing::warn!("the loop had ended before");
     }
@@ -210,14 +237,31 @@ async fn listen(config: &Config, page: &Arc<Admin>) -> Result<(SocketAddr, Optio
     Ok((admin, health))
 }
 
-/// Lets running requests end; a signal makes an end of it.
-async fn drain(running: &RunningServer, deadline: Duration, signals: &mut Signals) {
+/// Lets running requests end; a signal makes an end of it. Whether there was none.
+async fn drain(running: &RunningServer, deadline: Duration, signals: &mut Signals) -> bool {
     tokio::select! {
-        () = running.shutdown(deadline) => tracing::info!("all requests have ended"),
+        () = running.shutdown(deadline) => {
+            tracing::info!("all requests have ended");
+            true
+        }
         () = signals.next() => {
             tracing::warn!("told again, closing what is open");
             running.shutdown(Duration::ZERO).await;
+            false
         }
+    }
+}
+
+/// Waits for what is still to be written; not where a second signal has told to end at once.
+async fn finish(duties: JoinHandle<()>, patiently: bool) {
+    if duties.is_finished() {
+        return;
+    }
+    if !patiently {
+        duties.abort();
+    }
+    if duties.await.is_err() {
+        tracing::warn!("the status of Ingresses may still have the address of this replica");
     }
 }
 

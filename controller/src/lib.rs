@@ -3,8 +3,11 @@
 pub mod admin;
 pub mod api_server;
 pub mod dns;
+pub mod duties;
 pub mod echo;
+pub mod ingress_status;
 pub mod instance;
+pub mod leader;
 pub mod metrics;
 pub mod open_files;
 pub mod process;

@@ -10,6 +10,7 @@ use portcullis_proxy::table::{RoutingTable, TableReader, TableWriter, channel};
 use portcullis_proxy::upstream::UpstreamRegistry;
 use portcullis_translate::{Finding, Memo, ObjectKey, Options, Severity, Translation, translate};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::dns::{Dns, DnsConfig};
 use crate::process::Started;
@@ -46,6 +47,17 @@ pub enum StartError {
     NoDefaultBackend(ObjectKey),
 }
 
+/// What the last build led to, for those who tell others about it: status, Events.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// The Ingresses that are served, sorted.
+    pub served: Arc<[ObjectKey]>,
+    /// All that users should know, sorted.
+    pub findings: Arc<[Finding]>,
+    /// Grows with every publication; 0 before the first.
+    pub generation: u64,
+}
+
 /// The loop and what it holds.
 #[derive(Debug)]
 pub struct Reconciler {
@@ -58,6 +70,9 @@ pub struct Reconciler {
     started: Started,
     /// Findings of the last translation.
     translated: Vec<Finding>,
+    /// Ingresses that the last translation serves.
+    served: Arc<[ObjectKey]>,
+    published: watch::Sender<Arc<Published>>,
     /// Findings that have been logged and still hold.
     reported: BTreeSet<Finding>,
 }
@@ -89,13 +104,30 @@ impl Reconciler {
         let translation = translate(input.source.resources(), &input.options, &mut memo);
         let table = RoutingTable::compile(&translation.snapshot, &registry, None);
         let (writer, reader) = channel(table);
-        let (translated, reported) = (Vec::new(), BTreeSet::new());
-        let mut reconciler = Self { input, memo, registry, dns, writer, status, started, translated, reported };
+        let mut reconciler = Self {
+            input,
+            memo,
+            registry,
+            dns,
+            writer,
+            status,
+            started,
+            translated: Vec::new(),
+            served: Arc::default(),
+            published: watch::Sender::default(),
+            reported: BTreeSet::new(),
+        };
         reconciler.follow_names(&translation.snapshot, FIRST_ANSWERS);
         reconciler.set_endpoints(&translation.snapshot, |_| true);
         reconciler.note(translation, begin);
         reconciler.status.ready(reader.clone());
         Ok((reconciler, reader))
+    }
+
+    /// What each build leads to. It is the latest, never a queue, and nobody is waited for.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Arc<Published>> {
+        self.published.subscribe()
     }
 
     /// Follows the source until its inbox is closed.
@@ -177,7 +209,7 @@ impl Reconciler {
     }
 
     fn note(&mut self, translation: Translation, begin: Instant) {
-        let Translation { snapshot, mut findings } = translation;
+        let Translation { snapshot, mut findings, served } = translation;
         findings.extend(self.started.findings(&snapshot.settings.process));
         let took = begin.elapsed();
         self.status.update(|latest| {
@@ -187,6 +219,9 @@ impl Reconciler {
             latest.builds += 1;
         });
         self.translated = findings;
+        if *self.served != *served {
+            self.served = served.into();
+        }
         self.report();
     }
 
@@ -203,10 +238,13 @@ impl Reconciler {
             tracing::warn!(more, "more findings are on the admin address under /debug/findings");
         }
         let files = self.input.source.file_count();
+        let findings: Arc<[Finding]> = all.iter().cloned().collect();
         self.status.update(|latest| {
-            latest.findings = all.iter().cloned().collect();
+            latest.findings = findings.clone();
             latest.files = files;
         });
+        let generation = self.published.borrow().generation + 1;
+        self.published.send_replace(Arc::new(Published { served: self.served.clone(), findings, generation }));
         self.reported = all;
     }
 }

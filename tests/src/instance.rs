@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Start {
     files: Vec<(String, String)>,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// A running program.
@@ -92,6 +93,12 @@ impl Start {
         self
     }
 
+    /// Sets a variable of the environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts the program and waits until it says where it listens.
     pub fn serve(self) -> Instance {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -113,6 +120,7 @@ impl Start {
         let mut command = command();
         command.args(["run", "--bind-address=127.0.0.1", "--healthz-port=0", "--shutdown-grace-period=0"]);
         command.arg(format!("--apiserver-host={}", server.url())).arg(format!("--admin-address={admin}"));
+        command.envs(self.environment);
         Starting::spawn(command.args(&self.flags), folder, Some(admin))
     }
 }

@@ -47,6 +47,12 @@ impl Backoff {
     }
 }
 
+/// A pause that is up to a fifth longer, so that replicas do not come together.
+#[must_use]
+pub fn jitter(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + random() / 5.0)
+}
+
 /// From 0 to 1. Good enough to spread replicas.
 fn random() -> f64 {
     let octets = RandomState::new().build_hasher().finish().to_le_bytes();

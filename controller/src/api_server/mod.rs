@@ -4,7 +4,9 @@ mod backoff;
 mod client;
 mod contact;
 mod patience;
+#[cfg(test)]
+pub(crate) mod testing;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, jitter};
 pub use client::{Access, AccessError, client};
 pub use contact::Contact;

@@ -2,6 +2,7 @@
 //!
 //! 0: done. 1: it failed, or `lint` found errors. 2: the command line is not understood.
 
+mod cluster_settings;
 mod demo;
 mod docs;
 mod explain;

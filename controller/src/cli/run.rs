@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use clap::Args;
 use portcullis::api_server::{self, Access, Contact};
+use portcullis::duties::Duties;
 use portcullis::source::cluster::{ClusterSource, Scope};
 use portcullis::{instance, reconcile};
 
+use super::cluster_settings::ClusterSettings;
 use super::flags::{ClusterFlags, FlagSet};
 use super::output;
 use super::serve;
@@ -30,14 +32,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = instance::control_runtime()?;
     let contact = Arc::new(Contact::default());
     let client = runtime.block_on(api_server::client(&access(flags), contact.clone()))?;
+    let cluster = ClusterSettings::resolve(flags, &client)?;
     let (source, inbox) = ClusterSource::start(&client, &contact, &scope(flags), runtime.handle());
+    let duties = Duties::new(cluster.duties(client, source.statuses()));
     let input = reconcile::Input {
         source: Box::new(source),
         options: settings.translation.clone(),
         findings: flags.findings(),
         dns: settings.dns.clone(),
     };
-    let config = instance::Config { contact: Some(contact), ..settings.instance(inbox) };
+    let config = instance::Config { contact: Some(contact), duties: Some(duties), ..settings.instance(inbox) };
     instance::run(runtime, config, input, serve::announce)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -74,6 +74,7 @@ impl Settings {
             export: self.export.clone(),
             contact: None,
             inbox,
+            duties: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Prometheus text: names of ingress-nginx where the meaning is the same, `portcullis_` for the rest.
 
+mod leader;
 mod process;
 mod requests;
 mod traffic;
@@ -19,6 +20,7 @@ pub use requests::RequestExport;
 pub use traffic::Traffic;
 
 use crate::api_server::Contact;
+use crate::duties::Duties;
 use crate::status::{Latest, Phase, Status};
 use crate::telemetry;
 
@@ -52,6 +54,16 @@ impl Metrics {
         registry.register_collector(Box::new(process::OwnNames));
         registry.register_collector(Box::new(traffic::OwnNames(traffic.clone())));
         Self { registry }
+    }
+
+    /// Adds those of the election and of what the leader writes.
+    pub fn add_duties(&mut self, labels: &[(&'static str, String)], duties: &Duties) {
+        if let Some(name) = duties.election() {
+            let labels = labels.iter().map(|(name, value)| ((*name).into(), value.clone().into()));
+            let leader = leader::AsNginx { name: name.to_owned(), leading: duties.leadership() };
+            self.registry.sub_registry_with_labels(labels).register_collector(Box::new(leader));
+        }
+        self.registry.register_collector(Box::new(leader::OwnNames(duties.writes())));
     }
 
     /// All metrics as they are at the moment.

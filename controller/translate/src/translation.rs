@@ -23,6 +23,8 @@ pub struct Translation {
     pub snapshot: Snapshot,
     /// What is wrong, surprising or worth knowing, sorted and without duplicates.
     pub findings: Vec<Finding>,
+    /// The Ingresses that are served, sorted: those of our class that no rule or flag refuses.
+    pub served: Vec<ObjectKey>,
 }
 
 /// Translates all objects. The result depends on `resources` and `options` alone; `memo` only saves work.
@@ -35,6 +37,8 @@ pub fn translate(resources: &Resources, options: &Options, memo: &mut Memo) -> T
     let mut translator =
         Translator { resources, options, config, memo, findings, certificates: BTreeMap::new(), followers: Vec::new() };
     let hosts = translator.hosts(&ingresses);
+    let mut served: Vec<ObjectKey> = ingresses.iter().map(|parsed| parsed.key.clone()).collect();
+    served.sort_unstable();
     let default_backend = translator.default_backend();
     let clusters = translator.clusters(&ingresses, &hosts, default_backend.as_ref());
     let default_certificate = translator.default_certificate();
@@ -51,7 +55,7 @@ pub fn translate(resources: &Resources, options: &Options, memo: &mut Memo) -> T
         health_path: options.health_check_path.as_str().into(),
         settings: Arc::new(settings),
     };
-    Translation { snapshot, findings }
+    Translation { snapshot, findings, served }
 }
 
 /// Ingresses of ours in the order that decides conflicts: oldest first; of equal age, the larger `namespace/name` first.

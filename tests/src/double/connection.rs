@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Fault;
+use super::objects::{self, Place};
 use super::state::{Next, Page, State};
 
 /// How long silence lasts.
@@ -19,29 +20,50 @@ const WATCH: Duration = Duration::from_secs(60);
 pub(super) fn serve(mut stream: TcpStream, state: &State) {
     let Ok(reading) = stream.try_clone() else { return };
     let mut reader = BufReader::new(reading);
-    while let Some(target) = read_head(&mut reader) {
-        if state.is_away() || answer(&mut stream, &target, state).is_err() {
+    while let Some(request) = read_request(&mut reader) {
+        if state.is_away() || answer(&mut stream, &request, state).is_err() {
             return;
         }
     }
 }
 
-/// The target of the next request; none at the end.
-fn read_head(reader: &mut impl BufRead) -> Option<String> {
+struct Request {
+    method: String,
+    target: String,
+    body: String,
+}
+
+/// The next request; none at the end.
+fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let target = line.split_ascii_whitespace().nth(1)?.to_owned();
+    let mut words = line.split_ascii_whitespace().map(str::to_owned);
+    let (method, target) = (words.next()?, words.next()?);
+    let mut length = 0;
     loop {
         let mut field = String::new();
         reader.read_line(&mut field).ok().filter(|read| *read > 0)?;
+        if let Some(value) = field.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
         if field.trim_end().is_empty() {
-            return Some(target);
+            break;
         }
     }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { method, target, body: String::from_utf8(body).ok()? })
 }
 
-fn answer(stream: &mut TcpStream, target: &str, state: &State) -> io::Result<()> {
+fn answer(stream: &mut TcpStream, request: &Request, state: &State) -> io::Result<()> {
+    let Request { method, target, body } = request;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if let Some(place) = Place::parse(path).filter(|place| method != "GET" || !place.is_collection()) {
+        return match objects::answer(method, place, body, state) {
+            Ok((code, object)) => send(stream, code, "", &object.to_string()),
+            Err(fault) => fail(stream, &fault),
+        };
+    }
     let kinds = path.rsplit('/').next().unwrap_or_default();
     let parameter = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -121,7 +143,9 @@ fn fail(stream: &mut TcpStream, fault: &Fault) -> io::Result<()> {
         Fault::Status(code, after) => {
             let field = after.map(|seconds| format!("Retry-After: {seconds}\r\n")).unwrap_or_default();
             let mut status = status(*code);
-            status["details"] = json!({ "retryAfterSeconds": after });
+            if let Some(seconds) = after {
+                status["details"] = json!({ "retryAfterSeconds": seconds });
+            }
             send(stream, *code, &field, &status.to_string())
         }
         Fault::Silence => {
@@ -136,6 +160,7 @@ fn status(code: u16) -> Value {
     let reason = match code {
         403 => "Forbidden",
         404 => "NotFound",
+        409 => "Conflict",
         410 => "Expired",
         429 => "TooManyRequests",
         _ => "InternalError",

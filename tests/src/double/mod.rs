@@ -1,7 +1,8 @@
-//! A double of the API server: lists and watches of the kinds that the program reads, with faults that a real server cannot be
-//! asked for.
+//! A double of the API server: lists and watches of the kinds that the program reads, writes of what it writes, with
+//! faults that a real server cannot be asked for.
 
 mod connection;
+mod objects;
 mod state;
 
 use std::net::{SocketAddr, TcpListener};
@@ -100,6 +101,21 @@ impl ApiServer {
     /// The next watches of a kind are answered with these, one each.
     pub fn fail_watches(&self, kinds: &str, faults: &[Fault]) {
         self.state.change(kinds, |kind| kind.watch_faults.extend(faults.iter().cloned()));
+    }
+
+    /// The next objects of a kind that are created or replaced are answered with these, one each.
+    pub fn fail_writes(&self, kinds: &str, faults: &[Fault]) {
+        self.state.change(kinds, |kind| kind.write_faults.extend(faults.iter().cloned()));
+    }
+
+    /// How often objects of a kind were created or replaced, or tried to be.
+    pub fn writes(&self, kinds: &str) -> u64 {
+        self.state.change(kinds, |kind| kind.writes)
+    }
+
+    /// An object as it is.
+    pub fn get(&self, kinds: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.state.get(kinds, namespace, name)
     }
 
     /// While it is away it takes connections and closes them.

@@ -33,6 +33,9 @@ pub(super) struct Kind {
     cuts: u64,
     pub(super) list_faults: VecDeque<Fault>,
     pub(super) watch_faults: VecDeque<Fault>,
+    pub(super) write_faults: VecDeque<Fault>,
+    /// Objects that were created or replaced, or should have been.
+    pub(super) writes: u64,
     pub(super) asked: Asked,
     pub(super) listed: Vec<Instant>,
 }
@@ -67,6 +70,10 @@ impl State {
         kind.events.push((version, json!({ "type": what, "object": object })));
         drop(inner);
         self.changed.notify_all();
+    }
+
+    pub(super) fn get(&self, kinds: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.change(kinds, |kind| kind.objects.get(&(namespace.to_owned(), name.to_owned())).cloned())
     }
 
     pub(super) fn delete(&self, kinds: &str, namespace: &str, name: &str) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use portcullis_translate::{Finding, ObjectRef, Severity};
 pub(super) use table::{FLAGS, SECTIONS};
-pub(super) use value::{Kind, endpoint, nameserver, namespaced_name, switch};
+pub(super) use value::{Kind, duration, endpoint, nameserver, namespaced_name, switch};
 
 /// One flag.
 #[derive(Debug)]

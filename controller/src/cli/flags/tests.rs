@@ -125,6 +125,11 @@ fn go_durations_are_understood() {
     ] {
         assert_eq!(Kind::Duration.check(text).is_ok(), fine, "{text:?}");
     }
+    for (text, want) in
+        [("0", 0), ("30s", 30_000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("100ms", 100), ("2µs", 0), ("-1s", 0)]
+    {
+        assert_eq!(duration(text).map(|time| time.as_millis()), Ok(want), "{text}");
+    }
 }
 
 #[test]

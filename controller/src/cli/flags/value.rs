@@ -1,6 +1,7 @@
 //! Values of flags: what each kind takes, and how it is read.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use portcullis_translate::{EndpointOverride, ObjectKey};
 
@@ -71,7 +72,7 @@ impl Kind {
             Self::Numbers => {
                 text.split(',').try_for_each(|part| parsed::<f64>(part.trim(), "a list of numbers, divided by commas"))
             }
-            Self::Duration => go_duration(text),
+            Self::Duration => duration(text).map(drop),
             Self::NamespacedName if text.is_empty() => Ok(()),
             Self::NamespacedName => namespaced_name(text).map(drop),
             Self::IpAddress => parsed::<IpAddr>(text, "an IP address"),
@@ -114,27 +115,33 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Checks a Go duration: `0`, or numbers with units from `ns` to `h`.
-fn go_duration(text: &str) -> Result<(), String> {
+/// Reads a Go duration: `0`, or numbers with units from `ns` to `h`. A negative one is none at all.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a duration such as 30s or 1m30s".to_owned();
     let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
     if rest == "0" {
-        return Ok(());
+        return Ok(Duration::ZERO);
     }
     if rest.is_empty() {
         return Err(expected());
     }
+    let mut seconds = 0.0;
     while !rest.is_empty() {
         let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
         let (number, _) = rest.split_at_checked(rest.len() - unit.len()).ok_or_else(expected)?;
-        number.parse::<f64>().map_err(|_| expected())?;
-        rest = ["ns", "us", "µs", "ms", "s", "m", "h"]
-            .iter()
-            .find_map(|name| unit.strip_prefix(name))
-            .ok_or_else(expected)?;
+        let number = number.parse::<f64>().map_err(|_| expected())?;
+        let (scale, after) =
+            UNITS.iter().find_map(|(name, scale)| Some((scale, unit.strip_prefix(name)?))).ok_or_else(expected)?;
+        seconds += number * scale;
+        rest = after;
     }
-    Ok(())
+    let seconds = if text.starts_with('-') { 0.0 } else { seconds };
+    Duration::try_from_secs_f64(seconds).map_err(|_| expected())
 }
+
+/// Units of Go durations, in seconds. A name that begins with another one comes first.
+const UNITS: [(&str, f64); 7] =
+    [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
 /// Reads `namespace/name`.
 pub(crate) fn namespaced_name(text: &str) -> Result<ObjectKey, String> {

@@ -3,6 +3,7 @@
 mod kinds;
 mod mailbox;
 mod read;
+mod statuses;
 mod store;
 mod watch;
 
@@ -16,6 +17,7 @@ use tokio::task::AbortHandle;
 use super::{Inbox, ObjectSource, Step};
 use crate::api_server::Contact;
 use mailbox::Mailbox;
+pub use statuses::{IngressStatuses, SeenStatus};
 use store::Store;
 
 /// Which objects are watched.
@@ -33,6 +35,7 @@ pub struct Scope {
 pub struct ClusterSource {
     mailbox: Arc<Mailbox>,
     store: Store,
+    statuses: Arc<IngressStatuses>,
     watches: Vec<AbortHandle>,
 }
 
@@ -40,13 +43,20 @@ impl ClusterSource {
     /// Starts the watches on `runtime`.
     #[must_use]
     pub fn start(client: &Client, contact: &Arc<Contact>, scope: &Scope, runtime: &Handle) -> (Self, Arc<dyn Inbox>) {
-        let mailbox = Arc::new(Mailbox::default());
+        let (mailbox, statuses) = (Arc::new(Mailbox::default()), Arc::new(IngressStatuses::default()));
         let watches = kinds::WATCHED.iter().map(|watched| {
             let api = kinds::api(*watched, client, scope);
-            runtime.spawn(watch::follow(*watched, api, mailbox.clone(), contact.clone())).abort_handle()
+            let following = watch::follow(*watched, api, mailbox.clone(), contact.clone(), statuses.clone());
+            runtime.spawn(following).abort_handle()
         });
-        let source = Self { mailbox: mailbox.clone(), store: Store::default(), watches: watches.collect() };
-        (source, mailbox)
+        let watches = watches.collect();
+        (Self { mailbox: mailbox.clone(), store: Store::default(), statuses, watches }, mailbox)
+    }
+
+    /// What stands in the status of Ingresses.
+    #[must_use]
+    pub fn statuses(&self) -> Arc<IngressStatuses> {
+        self.statuses.clone()
     }
 }
 

@@ -14,6 +14,7 @@ use super::super::object::{Identity, Kind};
 use super::kinds::{self, Watched};
 use super::mailbox::Mailbox;
 use super::read::{Read, identity, read};
+use super::statuses::IngressStatuses;
 use crate::api_server::{Backoff, Contact};
 
 /// How long a page of a list may take.
@@ -35,9 +36,15 @@ const GLANCE: Duration = Duration::from_secs(1);
 const USUAL_FAILURES: u32 = 2;
 
 /// Follows a kind for ever.
-pub(super) async fn follow(watched: Watched, api: Api<DynamicObject>, mailbox: Arc<Mailbox>, contact: Arc<Contact>) {
+pub(super) async fn follow(
+    watched: Watched,
+    api: Api<DynamicObject>,
+    mailbox: Arc<Mailbox>,
+    contact: Arc<Contact>,
+    statuses: Arc<IngressStatuses>,
+) {
     let (backoff, known) = (Backoff::default(), BTreeSet::new());
-    let mut watch = Watch { watched, mailbox, contact, backoff, known, doubted: false, faulty: false };
+    let mut watch = Watch { watched, mailbox, contact, statuses, backoff, known, doubted: false, faulty: false };
     loop {
         let pause = watch.until_lost(&api).await;
         tokio::time::sleep(pause).await;
@@ -48,6 +55,7 @@ struct Watch {
     watched: Watched,
     mailbox: Arc<Mailbox>,
     contact: Arc<Contact>,
+    statuses: Arc<IngressStatuses>,
     backoff: Backoff,
     /// The objects of the kind.
     known: BTreeSet<Identity>,
@@ -79,7 +87,10 @@ impl Watch {
                     let pause = self.fail_with(&error);
                     tokio::time::sleep(pause).await;
                 }
-                Some(Ok(Event::Init)) => staged = Some(Staged::new()),
+                Some(Ok(Event::Init)) => {
+                    staged = Some(Staged::new());
+                    self.of_ingress(IngressStatuses::begin);
+                }
                 Some(Ok(Event::InitApply(object))) => self.stage(&object, staged.get_or_insert_default()),
                 Some(Ok(Event::InitDone)) => {
                     if self.is_doubtful(staged.as_ref().map_or(0, BTreeMap::len)) {
@@ -90,6 +101,12 @@ impl Watch {
                 Some(Ok(Event::Apply(object))) => self.put(&object),
                 Some(Ok(Event::Delete(object))) => self.remove(&object),
             }
+        }
+    }
+
+    fn of_ingress(&self, note: impl FnOnce(&IngressStatuses)) {
+        if self.kind() == Kind::Ingress {
+            note(&self.statuses);
         }
     }
 
@@ -114,6 +131,7 @@ impl Watch {
     fn stage(&self, object: &DynamicObject, staged: &mut Staged) {
         if let Some(identity) = identity(self.kind(), object) {
             let read = read(&identity, object);
+            self.of_ingress(|statuses| statuses.stage(&identity.key, object));
             staged.insert(identity, read);
         }
     }
@@ -132,6 +150,7 @@ impl Watch {
     fn replace(&mut self, objects: Staged) {
         tracing::debug!(kind = self.kind().name(), count = objects.len(), "listed");
         self.known = objects.keys().cloned().collect();
+        self.of_ingress(IngressStatuses::replace);
         self.mailbox.replace(self.kind(), objects);
         self.recover();
     }
@@ -139,6 +158,7 @@ impl Watch {
     fn put(&mut self, object: &DynamicObject) {
         if let Some(identity) = identity(self.kind(), object) {
             let read = read(&identity, object);
+            self.of_ingress(|statuses| statuses.put(&identity.key, object));
             self.known.insert(identity.clone());
             self.mailbox.put(identity, Some(read));
             self.recover();
@@ -148,6 +168,7 @@ impl Watch {
     fn remove(&mut self, object: &DynamicObject) {
         if let Some(identity) = identity(self.kind(), object) {
             self.known.remove(&identity);
+            self.of_ingress(|statuses| statuses.remove(&identity.key));
             self.mailbox.put(identity, None);
         }
     }
