@@ -8,17 +8,18 @@ SHELL := /bin/bash
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/portcullis
 export CARGO_TARGET_DIR ?= $(CACHE)/target
-export PATH := $(PATH):$(HOME)/.cargo/bin
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 PRODUCT := target/release/portcullis
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PYTHON := $(CACHE)/python/bin/python
 CASES := tests/cases
 JOBS ?= 2
 SIDE_BY_SIDE := benches/side-by-side
 
-.PHONY: help demo test fmt lint unit walls scripts release docs generated catalogue catalogue-raw bench bench-micro \
-	bench-side-by-side bench-profile toolchain python
+.PHONY: help demo test fmt lint unit walls scripts release docs generated catalogue catalogue-raw cluster-test cluster \
+	image kube bench bench-micro bench-side-by-side bench-profile toolchain python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,7 +27,7 @@ help: ## this list
 demo: release ## build, then serve examples/shop with embedded echo backends
 	exec $(PRODUCT) demo
 
-test: fmt lint unit walls scripts release generated catalogue catalogue-raw ## everything
+test: fmt lint unit walls scripts release generated catalogue catalogue-raw cluster-test ## everything
 
 # cargo fmt does not follow modules that a macro declares, as the annotation groups are.
 fmt: toolchain ## formatting
@@ -34,8 +35,8 @@ fmt: toolchain ## formatting
 	find controller/translate/src/annotations -name '*.rs' -exec rustfmt --edition 2024 --check {} +
 
 lint: toolchain ## clippy and rustdoc, warnings are errors
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	cargo clippy --workspace --all-targets --features portcullis-tests/cluster --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features portcullis-tests/cluster --no-deps --locked --quiet
 
 # The whole-process tests of the package tests/ start the binary that the first line builds.
 unit: toolchain ## unit, golden, property and whole-process tests
@@ -45,9 +46,10 @@ unit: toolchain ## unit, golden, property and whole-process tests
 walls: toolchain ## what each crate may not depend on
 	tests/tools/walls
 
-scripts: python ## tests of the scripts around the catalogue and the benchmarks
+scripts: python ## tests of the scripts around catalogue, benchmarks and image
 	$(PYTHON) $(CASES)/test_check.py
 	$(PYTHON) $(SIDE_BY_SIDE)/test_harness.py
+	$(PYTHON) deploy/image/test_pack.py
 
 release: toolchain ## the release binary, as target/release/portcullis
 	cargo build --release --package portcullis --locked
@@ -66,6 +68,24 @@ catalogue: release python ## behaviour catalogue; CASE="area id glob" plays some
 
 catalogue-raw: release python ## byte-exact HTTP/1 cases; CASE="group id" plays some
 	$(PYTHON) $(CASES)/check $(PRODUCT) --raw $(CASE)
+
+IMAGE := target/image/portcullis.tar
+image: release ## the program as a container image, target/image/portcullis.tar
+	tests/cluster/image $(PRODUCT) $(VERSION) $(IMAGE)
+
+# What Pods of the cluster may ask for, beside the echo backends.
+CLUSTER_IMAGES ?= $(IMAGE)
+MADE_IMAGE := $(if $(filter $(IMAGE),$(CLUSTER_IMAGES)),image)
+IN_CLUSTER = tests/cluster/run $(CACHE) $(addprefix --image ,$(CLUSTER_IMAGES))
+
+cluster-test: kube $(MADE_IMAGE) ## the tests in a real Kubernetes; TEST=PART_OF_NAME
+	$(IN_CLUSTER) suite $(TEST)
+
+cluster: kube $(MADE_IMAGE) ## a shell in a running cluster; CMD="COMMAND" runs that instead
+	$(IN_CLUSTER) $(or $(CMD),bash)
+
+kube: toolchain ## what a cluster needs: container programs, and Kubernetes, built once
+	@tests/cluster/tools/prepare $(CACHE)
 
 bench: bench-micro ## all benchmarks, the one side by side in short; they report and never fail
 	$(MAKE) bench-side-by-side PARTS="$(or $(PARTS),compare)" ROUNDS=$(or $(ROUNDS),1) REQUESTS=$(or $(REQUESTS),5000) \

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
 
 /// How long an answer is waited for.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +60,19 @@ impl Client {
     pub fn send(&self, address: SocketAddr) -> io::Result<Answer> {
         let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
+        self.exchange(&mut stream)
+    }
+
+    /// The same over TLS, with its host as the name that is asked for.
+    pub fn send_tls(&self, address: SocketAddr, trust: Arc<ClientConfig>) -> io::Result<Answer> {
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+        let session = ClientConnection::new(trust, name).map_err(io::Error::other)?;
+        self.exchange(&mut StreamOwned::new(session, stream))
+    }
+
+    fn exchange(&self, stream: &mut (impl Read + Write)) -> io::Result<Answer> {
         let mut text =
             format!("{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.method, self.path, self.host);
         for (name, value) in &self.fields {

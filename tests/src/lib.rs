@@ -4,6 +4,8 @@
 
 mod binary;
 mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod double;
 mod golden;
 mod instance;

@@ -33,9 +33,14 @@ impl HostCertificate {
 
     /// A Secret of namespace `demo` with both.
     pub fn secret(&self, name: &str) -> String {
+        self.secret_in("demo", name)
+    }
+
+    /// A Secret with both.
+    pub fn secret_in(&self, namespace: &str, name: &str) -> String {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-            "metadata": {"name": name, "namespace": "demo"},
+            "metadata": {"name": name, "namespace": namespace},
             "stringData": {"tls.crt": self.pem.certificate, "tls.key": self.pem.key},
         });
         secret.to_string() + "\n"

@@ -1,0 +1,4 @@
+//! What works in a cluster; each test in a namespace of its own.
+
+mod backends;
+mod shop;

@@ -1,0 +1,136 @@
+//! A namespace of one test.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{at_node, command};
+
+/// How long anything in the cluster may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Deleted with everything in it when the test is over; where the test failed, its state is printed before.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// A new one, called `NAME-NUMBER`.
+    pub fn new(name: &str) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        command::kubectl(&["create", "namespace", &name]);
+        let namespace = Self { name };
+        // Without it no Pod is admitted.
+        namespace.wait_until("the default ServiceAccount", || {
+            namespace.try_kubectl(&["get", "serviceaccount", "default"]).is_ok()
+        });
+        namespace
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs kubectl in it.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        command::kubectl(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Runs kubectl in it; its stderr where it fails.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        command::tried("kubectl", &[&["--namespace", &self.name], arguments].concat(), "")
+    }
+
+    /// Applies manifests.
+    pub fn apply(&self, manifests: &str) {
+        command::kubectl_with(&["--namespace", &self.name, "apply", "-f", "-"], manifests);
+    }
+
+    /// Waits until all replicas of a Deployment are new and available.
+    pub fn rolled_out(&self, deployment: &str) {
+        let name = format!("deployment/{deployment}");
+        self.kubectl(&["rollout", "status", &name, &format!("--timeout={}s", PATIENCE.as_secs())]);
+    }
+
+    /// Replaces all Pods of a Deployment, and waits for the end of it.
+    pub fn restart(&self, deployment: &str) {
+        self.kubectl(&["rollout", "restart", &format!("deployment/{deployment}")]);
+        self.rolled_out(deployment);
+    }
+
+    /// A field of an object as `-o jsonpath` finds it.
+    pub fn field(&self, object: &str, path: &str) -> String {
+        self.kubectl(&["get", object, "-o", &format!("jsonpath={path}")])
+    }
+
+    /// Names of the Pods with a label that are not on their way out, sorted.
+    pub fn pods(&self, label: &str) -> Vec<String> {
+        let template = "{range .items[*]}{.metadata.deletionTimestamp}|{.metadata.name}{\"\\n\"}{end}";
+        let text = self.kubectl(&["get", "pods", "-l", label, "-o", &format!("jsonpath={template}")]);
+        let mut names: Vec<String> =
+            text.lines().filter_map(|line| line.strip_prefix('|')).map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// Where the node answers for the first port of a Service.
+    pub fn node_port(&self, service: &str) -> SocketAddr {
+        let port = self.field(&format!("service/{service}"), "{.spec.ports[0].nodePort}");
+        at_node(port.parse().unwrap_or_else(|_| panic!("{service} has no NodePort, but {port:?}")))
+    }
+
+    /// The cluster address and first port of a Service.
+    pub fn service_address(&self, service: &str) -> SocketAddr {
+        let text = self.field(&format!("service/{service}"), "{.spec.clusterIP}:{.spec.ports[0].port}");
+        text.parse().unwrap_or_else(|_| panic!("{service} has no address, but {text:?}"))
+    }
+
+    /// The first Pod with a label, at one of its ports: past the Services, whose rules the node makes anew after an outage
+    /// of the API server.
+    pub fn pod_address(&self, label: &str, port: u16) -> SocketAddr {
+        let address = self.kubectl(&["get", "pods", "-l", label, "-o", "jsonpath={.items[0].status.podIP}"]);
+        SocketAddr::new(address.parse().unwrap_or_else(|_| panic!("{label} has no address, but {address:?}")), port)
+    }
+
+    /// Waits until a Service takes connections: the node learns of ready Pods a little later than the API server.
+    pub fn reachable(&self, address: SocketAddr) {
+        self.wait_until(&format!("{address} takes connections"), || {
+            TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+        });
+    }
+
+    /// Waits until something holds, and returns how long it took.
+    pub fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+        let begin = Instant::now();
+        while !holds() {
+            assert!(begin.elapsed() < PATIENCE, "{}: {what}: still not after {PATIENCE:?}", self.name);
+            thread::sleep(Duration::from_millis(50));
+        }
+        begin.elapsed()
+    }
+
+    /// What a reader of a failed test wants to see.
+    fn describe(&self) -> String {
+        let asked: [&[&str]; 3] = [
+            &["get", "pods,services,endpointslices,ingresses", "-o", "wide"],
+            &["get", "events", "--sort-by=.lastTimestamp"],
+            &["logs", "--all-containers", "--prefix", "--tail=30", "-l", "app"],
+        ];
+        let answers = asked.map(|arguments| self.try_kubectl(arguments).unwrap_or_else(|error| error));
+        format!("--- namespace {}\n{}", self.name, answers.join("\n"))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.describe());
+        }
+        // The cluster ends soon after, with whatever is left.
+        let _left = command::tried("kubectl", &["delete", "namespace", &self.name, "--wait=false"], "");
+    }
+}
