@@ -27,7 +27,7 @@ help: ## this list
 demo: release ## build, then serve examples/shop with embedded echo backends
 	exec $(PRODUCT) demo
 
-test: fmt lint unit walls scripts release generated catalogue catalogue-raw cluster-test ## everything
+test: fmt lint unit walls scripts release generated catalogue catalogue-raw chart cluster-test ## everything
 
 # cargo fmt does not follow modules that a macro declares, as the annotation groups are.
 fmt: toolchain ## formatting
@@ -86,6 +86,12 @@ cluster: kube $(MADE_IMAGE) ## a shell in a running cluster; CMD="COMMAND" runs 
 
 kube: toolchain ## what a cluster needs: container programs, and Kubernetes, built once
 	@tests/cluster/tools/prepare $(CACHE)
+
+chart: python kube ## tests of the chart and its manifests, without a cluster
+	HELM=$(CACHE)/kube/helm $(PYTHON) -m unittest discover --start-directory tests/cluster/chart
+
+manifests: python kube ## write what is made from the chart, deploy/manifests among it
+	HELM=$(CACHE)/kube/helm $(PYTHON) tests/cluster/chart/generate
 
 bench: bench-micro ## all benchmarks, the one side by side in short; they report and never fail
 	$(MAKE) bench-side-by-side PARTS="$(or $(PARTS),compare)" ROUNDS=$(or $(ROUNDS),1) REQUESTS=$(or $(REQUESTS),5000) \
