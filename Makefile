@@ -12,7 +12,6 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 PRODUCT := target/release/portcullis
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PYTHON := $(CACHE)/python/bin/python
 CASES := tests/cases
 JOBS ?= 2
@@ -51,10 +50,9 @@ scripts: python ## tests of the scripts around catalogue, benchmarks and image
 	$(PYTHON) $(SIDE_BY_SIDE)/test_harness.py
 	$(PYTHON) deploy/image/test_pack.py
 
+# Static, as it is in the image, so that what is tested is what ships.
 release: toolchain ## the release binary, as target/release/portcullis
-	cargo build --release --package portcullis --locked
-	@built="$$CARGO_TARGET_DIR/release/portcullis"; mkdir -p $(dir $(PRODUCT)); \
-	[ "$$built" -ef $(PRODUCT) ] || ln -f "$$built" $(PRODUCT) 2>/dev/null || cp -f "$$built" $(PRODUCT)
+	deploy/image/build $(PRODUCT)
 
 docs: release ## write the generated reference, deploy/docs/annotations.md
 	$(PRODUCT) docs annotations >deploy/docs/annotations.md
@@ -70,8 +68,9 @@ catalogue-raw: release python ## byte-exact HTTP/1 cases; CASE="group id" plays 
 	$(PYTHON) $(CASES)/check $(PRODUCT) --raw $(CASE)
 
 IMAGE := target/image/portcullis.tar
-image: release ## the program as a container image, target/image/portcullis.tar
-	tests/cluster/image $(PRODUCT) $(VERSION) $(IMAGE)
+image: release ## the container image, as target/image/portcullis.tar
+	deploy/image/archive $(PRODUCT) $(IMAGE)
+	deploy/image/check $(IMAGE) $(PRODUCT)
 
 # What Pods of the cluster may ask for, beside the echo backends.
 CLUSTER_IMAGES ?= $(IMAGE)

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portcullis_proxy::access_log;
-use portcullis_proxy::server::{self, BindError, BufferConfig, RunningServer, ServerConfig};
+use portcullis_proxy::server::{self, BindError, RunningServer, ServerConfig};
 use portcullis_proxy::table::explain::ListenerPorts;
 use portcullis_proxy::upstream::UpstreamRegistry;
 use tokio::net::TcpListener;
@@ -29,6 +29,7 @@ use crate::process::Started;
 use crate::reconcile::{Input, Reconciler, StartError};
 use crate::source::Inbox;
 use crate::status::Status;
+use crate::storage;
 
 /// Threads of the runtime beside the data plane: admin address, name servers, signals.
 const CONTROL_THREADS: usize = 2;
@@ -130,10 +131,12 @@ pub fn run(
 
 async fn serve(
     mut config: Config,
-    input: Input,
+    mut input: Input,
     announce: impl FnOnce(&Listening),
     runtime: Handle,
 ) -> Result<(), InstanceError> {
+    let buffers = storage::folder();
+    input.findings.extend(storage::finding(&buffers));
     // From here on a signal waits until it is looked at.
     let mut signals = Signals::new()?;
     let (status, registry) = (Arc::new(Status::default()), Arc::new(UpstreamRegistry::default()));
@@ -171,7 +174,7 @@ async fn serve(
     let mut server = ServerConfig::new(vec![config.http], vec![config.https], started.workers());
     server.connections = started.connections(open_files);
     server.request_metrics = config.export.measured.clone();
-    server.buffers = BufferConfig::new(std::env::temp_dir());
+    server.buffers = buffers;
     let bound = server::bind(server)?;
     let listening = Listening {
         http: bound.http_addresses().first().copied().unwrap_or(config.http),

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod api_server;
+pub mod capability;
 pub mod dns;
 pub mod duties;
 pub mod echo;
@@ -16,5 +17,6 @@ pub mod reconcile;
 pub mod self_signed;
 pub mod source;
 pub mod status;
+pub mod storage;
 pub mod telemetry;
 pub mod workers;

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::client::ClientBuilder;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use super::connect::connect;
 use super::contact::Contact;
-use super::patience::Patience;
 
 /// How the API server is reached. With neither, as a Pod reaches it: `KUBERNETES_SERVICE_HOST` and the mounted service
 /// account.
@@ -45,6 +44,11 @@ pub enum AccessError {
         /// What is wrong.
         reason: String,
     },
+    /// The kubeconfig or the environment names a proxy.
+    #[error(
+        "the API server is to be asked through a proxy (proxy-url of the kubeconfig, or HTTPS_PROXY), which is not supported"
+    )]
+    Proxy,
     /// Neither flags nor a service account.
     #[error("there is no service account of a Pod here ({0}); give --kubeconfig or --apiserver-host")]
     Nowhere(InClusterError),
@@ -70,6 +74,9 @@ pub async fn client(access: &Access, contact: Arc<Contact>) -> Result<Client, Ac
         (None, Some(host)) => Config::new(url(host)?),
         (None, None) => in_cluster()?,
     };
+    if config.proxy_url.is_some() {
+        return Err(AccessError::Proxy);
+    }
     if let Some(host) = &access.host {
         config.cluster_url = url(host)?;
     }
@@ -82,7 +89,7 @@ pub async fn client(access: &Access, contact: Arc<Contact>) -> Result<Client, Ac
     config.reset_reader_on_write = true;
     // It would try again for minutes without a word; watches have their own pauses.
     config.default_retry = false;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Patience::new(contact)).build())
+    Ok(connect(config, contact)?)
 }
 
 async fn from_file(path: PathBuf) -> Result<Config, AccessError> {

@@ -2,8 +2,10 @@
 
 mod backoff;
 mod client;
+mod connect;
 mod contact;
 mod patience;
+mod resolve;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -12,13 +12,15 @@ mod output;
 mod run;
 mod serve;
 mod settings;
+mod wait_shutdown;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use flags::UsageError;
+use portcullis::capability;
 
 /// A Layer-7 ingress controller for Kubernetes that takes the manifests, annotations, ConfigMap and flags of ingress-nginx as
 /// they are.
@@ -47,6 +49,13 @@ enum Command {
 
 /// Reads the command line, does what it says, and tells how it ended.
 pub(crate) fn run() -> ExitCode {
+    // Before threads, which take it over.
+    if let Err(error) = capability::raise() {
+        output::error(&format!("ports below 1024 may be refused: {error}"));
+    }
+    if is_called("wait-shutdown", std::env::args_os().next().as_deref()) {
+        return ended(wait_shutdown::run());
+    }
     let cli = match Cli::try_parse_from(arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
@@ -55,14 +64,17 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let done = match cli.command {
+    ended(match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Docs(arguments) => docs::run(&arguments),
-    };
+    })
+}
+
+fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
     done.unwrap_or_else(|error| {
         output::error(&format!("{error:#}"));
         if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -72,11 +84,15 @@ pub(crate) fn run() -> ExitCode {
 /// Under the name of ingress-nginx's program it runs in a cluster, so that a Deployment made for it changes its image only.
 fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = given.collect();
-    let name = arguments.first().and_then(|program| Path::new(program).file_name());
-    if name.is_some_and(|name| name == "nginx-ingress-controller") {
+    if is_called("nginx-ingress-controller", arguments.first().map(OsString::as_os_str)) {
         arguments.insert(1, "run".into());
     }
     arguments
+}
+
+/// Whether the program was started by this name, such as that of a link to it.
+fn is_called(name: &str, program: Option<&OsStr>) -> bool {
+    program.and_then(|program| Path::new(program).file_name()).is_some_and(|file| file == name)
 }
 
 #[cfg(test)]

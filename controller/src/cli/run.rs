@@ -14,6 +14,7 @@ use super::flags::{ClusterFlags, FlagSet};
 use super::output;
 use super::serve;
 use super::settings::Settings;
+use super::wait_shutdown;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -43,6 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let config = instance::Config { contact: Some(contact), duties: Some(duties), ..settings.instance(inbox) };
     instance::run(runtime, config, input, serve::announce)?;
+    wait_shutdown::tell();
     Ok(ExitCode::SUCCESS)
 }
 

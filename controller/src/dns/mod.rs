@@ -2,6 +2,7 @@
 
 mod address;
 mod lookup;
+mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 pub use lookup::DnsConfig;
 use lookup::{Failure, Lookup};
 use portcullis_model::{ClusterId, DnsTarget, Endpoint};
+pub use system::{system_addresses, system_addresses_now};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;

@@ -1,5 +1,6 @@
 //! What a server is started with. Libraries read neither flags nor environment: the controller hands these down.
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -61,6 +62,15 @@ impl BufferConfig {
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
         Self { directory, memory: 64 << 20, files: 1024, disk: 16 << 30 }
+    }
+
+    /// Makes a file and lets it go.
+    ///
+    /// # Errors
+    ///
+    /// When none can be made.
+    pub fn probe(&self) -> io::Result<()> {
+        tempfile::tempfile_in(&self.directory).map(drop)
     }
 }
 

@@ -22,6 +22,15 @@ pub enum BindError {
         /// The address asked for.
         address: SocketAddr,
     },
+    /// The process may not listen on such a port.
+    #[error(
+        "{address} needs a right that this process does not have: add the capability NET_BIND_SERVICE (in a Pod: \
+         securityContext.capabilities.add), or choose a port above 1023"
+    )]
+    Denied {
+        /// The address asked for.
+        address: SocketAddr,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Address {
@@ -74,10 +83,15 @@ fn bind_one(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError>
         }
         Ok(TcpListener::from(socket))
     };
-    bind().map_err(|source: io::Error| match source.kind() {
+    bind().map_err(|source| fault(address, source))
+}
+
+fn fault(address: SocketAddr, source: io::Error) -> BindError {
+    match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address },
+        io::ErrorKind::PermissionDenied => BindError::Denied { address },
         _ => BindError::Address { address, source },
-    })
+    }
 }
 
 /// How long accepting pauses when the system has no more sockets to give.
@@ -132,5 +146,13 @@ mod tests {
         assert!(matches!(error, BindError::InUse { address: named } if named == address), "{error}");
         let elsewhere = bind_all("192.0.2.1:0".parse().unwrap(), 1).unwrap_err();
         assert!(matches!(elsewhere, BindError::Address { .. }), "{elsewhere}");
+    }
+
+    #[test]
+    fn a_port_that_needs_a_right_is_an_error_that_names_it() {
+        let address = "0.0.0.0:80".parse().unwrap();
+        let error = fault(address, io::ErrorKind::PermissionDenied.into());
+        assert!(matches!(error, BindError::Denied { .. }), "{error}");
+        assert!(error.to_string().contains("NET_BIND_SERVICE"), "{error}");
     }
 }

@@ -1,8 +1,9 @@
 //! Values of flags: what each kind takes, and how it is read.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use portcullis::dns::system_addresses_now;
 use portcullis_translate::{EndpointOverride, ObjectKey};
 
 /// What values a flag takes. Names and spellings are those of Go's flag packages, which users of ingress-nginx write.
@@ -156,17 +157,23 @@ pub(crate) fn nameserver(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "expected an IP address, with a port where it is not 53, such as 127.0.0.1:5353".to_owned())
 }
 
-/// Reads and resolves the value of `--endpoint`. A host name is looked up once, by the system; IPv4 is preferred.
+/// Reads and resolves the value of `--endpoint`. A host name is looked up once, as the system does; IPv4 is preferred.
 pub(crate) fn endpoint(text: &str) -> Result<EndpointOverride, String> {
-    let (service, port, address) = endpoint_parts(text)?;
-    let mut found: Vec<SocketAddr> =
-        address.to_socket_addrs().map_err(|error| format!("`{address}` is not found: {error}"))?.collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    let address = found.first().copied().ok_or_else(|| format!("`{address}` has no address"))?;
-    Ok(EndpointOverride { service, port: port.map(str::to_owned), address })
+    let (service, port, host, number) = endpoint_parts(text)?;
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let ip = match literal.parse::<IpAddr>() {
+        Ok(ip) => Some(ip),
+        Err(_) => {
+            let mut found = system_addresses_now(host).map_err(|error| format!("`{host}` is not found: {error}"))?;
+            found.sort_by_key(IpAddr::is_ipv6);
+            found.first().copied()
+        }
+    };
+    let ip = ip.ok_or_else(|| format!("`{host}` has no address"))?;
+    Ok(EndpointOverride { service, port: port.map(str::to_owned), address: SocketAddr::new(ip, number) })
 }
 
-fn endpoint_parts(text: &str) -> Result<(ObjectKey, Option<&str>, &str), String> {
+fn endpoint_parts(text: &str) -> Result<(ObjectKey, Option<&str>, &str, u16), String> {
     let expected =
         || "expected NAMESPACE/SERVICE[:PORT]=HOST:PORT, such as shop/wear-service=127.0.0.1:9000".to_owned();
     let (service, address) = text.split_once('=').ok_or_else(expected)?;
@@ -176,8 +183,9 @@ fn endpoint_parts(text: &str) -> Result<(ObjectKey, Option<&str>, &str), String>
         None => (service, None),
     };
     let (host, number) = address.rsplit_once(':').ok_or_else(expected)?;
-    if host.is_empty() || number.parse::<u16>().is_err() {
+    let number = number.parse().map_err(|_| expected())?;
+    if host.is_empty() {
         return Err(expected());
     }
-    Ok((ObjectKey::parse(service).ok_or_else(expected)?, port, address))
+    Ok((ObjectKey::parse(service).ok_or_else(expected)?, port, host, number))
 }
