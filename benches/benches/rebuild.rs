@@ -1,17 +1,20 @@
-//! Time and memory of translating and compiling many Ingresses, and of one change among them. Reports, never asserts.
+//! Time and memory of translating and compiling many Ingresses, of one change among them, and of a review beside them. Reports,
+//! never asserts.
 //!
 //! Each line runs in a process of its own, so that resident memory is that of its case alone. Goals, on one core: 10,000
 //! Ingresses with 20,000 paths and one host in ten in regex mode in 300 ms and 120 MB; all in regex mode in 1.5 s and 400 MB;
-//! one change among 5,000 in 30 ms from file to served, of which this measures the part after reading.
+//! one change among 5,000 in 30 ms from file to served, of which this measures the part after reading; the review of an
+//! Ingress beside 10,000 in 20 ms.
 
 use std::fmt;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_benches::{Regex, change, options, resources};
 use portcullis_proxy::table::{RoutingTable, channel};
 use portcullis_proxy::upstream::UpstreamRegistry;
-use portcullis_translate::{Memo, Options, Resources, translate};
+use portcullis_translate::{Memo, Options, Resources, review, translate};
 
 const REBUILDS: [(&str, usize, Regex); 3] = [
     ("10,000 Ingresses, no regex", 10_000, Regex::Never),
@@ -21,6 +24,10 @@ const REBUILDS: [(&str, usize, Regex); 3] = [
 const CHANGES: [(&str, usize, Regex); 2] = [
     ("one change among 5,000 Ingresses, one host in ten in regex mode", 5_000, Regex::OneInTen),
     ("one change among 5,000 Ingresses, all in regex mode", 5_000, Regex::Always),
+];
+const REVIEWS: [(&str, usize, Regex); 2] = [
+    ("review of an Ingress beside 10,000, no regex", 10_000, Regex::Never),
+    ("review of an Ingress beside 10,000, all in regex mode", 10_000, Regex::Always),
 ];
 
 fn main() {
@@ -32,11 +39,14 @@ fn main() {
     for (name, count, regex) in CHANGES.into_iter().filter(|(name, ..)| *name == case) {
         changes(name, count, regex);
     }
+    for (name, count, regex) in REVIEWS.into_iter().filter(|(name, ..)| *name == case) {
+        reviews(name, count, regex);
+    }
 }
 
 fn each_in_its_own_process() {
     let program = std::env::current_exe().expect("the path of this program");
-    for (name, ..) in REBUILDS.into_iter().chain(CHANGES) {
+    for (name, ..) in REBUILDS.into_iter().chain(CHANGES).chain(REVIEWS) {
         let status = Command::new(&program).arg(format!("case={name}")).status();
         if !status.is_ok_and(|status| status.success()) {
             println!("{name}: did not end well");
@@ -93,6 +103,30 @@ fn changes(name: &str, count: usize, regex: Regex) {
         }
     }
     println!("  resident       {} MB, peak {} MB", resident("VmRSS"), resident("VmHWM"));
+}
+
+/// Each turn another Ingress is reviewed as it is: one host, two paths.
+fn reviews(name: &str, count: usize, regex: Regex) {
+    let resources = resources(count, regex);
+    let options = options();
+    let step = count.checked_div(50).unwrap_or(1).max(1);
+    let mut all: Vec<Duration> = Vec::new();
+    for (key, object) in resources.ingresses.iter().step_by(step) {
+        let mut ingress = object.value.as_ref().clone();
+        ingress.metadata.uid = Some("0f8fad5b-d9cb-469f-a165-70867728950e".to_owned());
+        let ingress = Arc::new(ingress);
+        let start = Instant::now();
+        let review = review(&resources, &options, key, &ingress);
+        all.push(start.elapsed());
+        assert_eq!((review.refusal, review.translated), (None, 1));
+    }
+    all.sort();
+    println!("{name}");
+    for (label, time) in [("median of 50", all.get(all.len() / 2)), ("slowest of 50", all.last())] {
+        if let Some(time) = time {
+            println!("  {label:<14} {:.1} ms", time.as_secs_f64() * 1000.0);
+        }
+    }
 }
 
 fn build(

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::admin::{self, Admin, Pages};
+use crate::admission::{self, Webhook};
 use crate::api_server::Contact;
 use crate::duties::Duties;
 use crate::metrics::{Metrics, RequestExport, Traffic};
@@ -54,6 +55,8 @@ pub struct Config {
     pub labels: Vec<(&'static str, String)>,
     /// What is told of requests.
     pub export: RequestExport,
+    /// The admission webhook, if there is one.
+    pub webhook: Option<admission::Config>,
     /// What is known of the API server, where there is one.
     pub contact: Option<Arc<Contact>>,
     /// The other end of the source.
@@ -73,6 +76,8 @@ pub struct Listening {
     pub admin: SocketAddr,
     /// That of health and metrics alone, if there is one.
     pub health: Option<SocketAddr>,
+    /// That of the admission webhook, if there is one.
+    pub webhook: Option<SocketAddr>,
 }
 
 /// Why a program does not start or does not end well.
@@ -157,6 +162,7 @@ async fn serve(
         health_path: input.options.health_check_path.clone(),
     });
     let (admin, health) = listen(&config, &page).await?;
+    let webhook = bind_webhook(config.webhook.as_ref()).await?;
 
     let complete = tokio::task::spawn_blocking(move || gather(input));
     let input = tokio::select! {
@@ -181,10 +187,19 @@ async fn serve(
         https: bound.https_addresses().first().copied().unwrap_or(config.https),
         admin,
         health,
+        webhook: webhook.as_ref().and_then(|webhook| webhook.address().ok()),
     };
     page.ports.get_or_init(|| ListenerPorts { http: listening.http.port(), https: listening.https.port() });
 
-    let (reconciler, table) = Reconciler::start(input, started, status.clone(), registry, runtime.clone())?;
+    let (mut reconciler, table) = Reconciler::start(input, started, status.clone(), registry, runtime.clone())?;
+    if let Some(webhook) = webhook {
+        let (asker, reviews) = admission::queue(config.inbox.clone());
+        reconciler = reconciler.reviewing(reviews);
+        if let Some(findings) = webhook.findings() {
+            reconciler = reconciler.reporting(findings);
+        }
+        tokio::spawn(webhook.serve(asker, status.count_reviews()));
+    }
     let running = Arc::new(bound.start(table, access_log::Writer::stdout()?));
     traffic.set(running.clone());
     let duties = duties.map(|duties| duties.start(reconciler.published(), &runtime));
@@ -238,6 +253,14 @@ async fn listen(config: &Config, page: &Arc<Admin>) -> Result<(SocketAddr, Optio
         None => None,
     };
     Ok((admin, health))
+}
+
+/// Takes the address of the webhook, which answers once there is a table.
+async fn bind_webhook(config: Option<&admission::Config>) -> Result<Option<Webhook>, InstanceError> {
+    let Some(config) = config else { return Ok(None) };
+    let address = config.addresses.last().copied().unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
+    let fault = |error| InstanceError::Admin { flag: "--validating-webhook", address, error };
+    Webhook::bind(config.clone()).await.map(Some).map_err(fault)
 }
 
 /// Lets running requests end; a signal makes an end of it. Whether there was none.

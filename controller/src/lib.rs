@@ -1,6 +1,7 @@
 //! The controller of Portcullis: gathers objects, runs the loop from objects to routing table, answers on the admin address.
 
 pub mod admin;
+pub mod admission;
 pub mod api_server;
 pub mod capability;
 pub mod dns;

@@ -12,6 +12,7 @@ use portcullis_translate::{Finding, Memo, ObjectKey, Options, Severity, Translat
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::admission::Reviews;
 use crate::dns::{Dns, DnsConfig};
 use crate::process::Started;
 use crate::source::{ObjectSource, Step};
@@ -68,6 +69,9 @@ pub struct Reconciler {
     writer: TableWriter,
     status: Arc<Status>,
     started: Started,
+    reviews: Option<Reviews>,
+    /// Findings of others.
+    beside: Option<watch::Receiver<Vec<Finding>>>,
     /// Findings of the last translation.
     translated: Vec<Finding>,
     /// Ingresses that the last translation serves.
@@ -112,6 +116,8 @@ impl Reconciler {
             writer,
             status,
             started,
+            reviews: None,
+            beside: None,
             translated: Vec::new(),
             served: Arc::default(),
             published: watch::Sender::default(),
@@ -130,6 +136,20 @@ impl Reconciler {
         self.published.subscribe()
     }
 
+    /// Makes these reviews besides, from now on.
+    #[must_use]
+    pub fn reviewing(mut self, reviews: Reviews) -> Self {
+        self.reviews = Some(reviews);
+        self
+    }
+
+    /// Reports these findings besides, from now on; whoever changes them nudges.
+    #[must_use]
+    pub fn reporting(mut self, findings: watch::Receiver<Vec<Finding>>) -> Self {
+        self.beside = Some(findings);
+        self
+    }
+
     /// Follows the source until its inbox is closed.
     pub fn run(mut self) {
         loop {
@@ -143,8 +163,15 @@ impl Reconciler {
 
     /// Waits for what comes next and serves it; false at the end.
     fn follow(&mut self) -> bool {
-        let Some(Step { looked, changed }) = self.input.source.next() else { return false };
+        let Some(Step { looked, changed, nudged }) = self.input.source.next() else { return false };
         let begin = Instant::now();
+        if let Some(reviews) = &mut self.reviews {
+            reviews.answer(self.input.source.resources(), &self.input.options);
+        }
+        let told = self.beside.as_ref().is_some_and(|beside| beside.has_changed().unwrap_or(false));
+        if nudged && !told {
+            return true;
+        }
         tracing::debug!(looked, changed, "objects looked at again");
         if changed {
             self.build(begin);
@@ -228,8 +255,9 @@ impl Reconciler {
     /// Logs findings that are new.
     fn report(&mut self) {
         let of_source = self.input.source.findings();
-        let all: BTreeSet<Finding> =
-            self.input.findings.iter().chain(&of_source).chain(&self.translated).cloned().collect();
+        let beside = self.beside.as_mut().map(|beside| beside.borrow_and_update().clone()).unwrap_or_default();
+        let all = self.input.findings.iter().chain(&of_source).chain(&beside).chain(&self.translated);
+        let all: BTreeSet<Finding> = all.cloned().collect();
         let new: Vec<&Finding> = all.difference(&self.reported).collect();
         for finding in new.iter().take(MAX_LOGGED) {
             log(finding);

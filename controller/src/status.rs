@@ -8,6 +8,7 @@ use portcullis_model::Snapshot;
 use portcullis_proxy::table::TableReader;
 use portcullis_translate::Finding;
 
+use crate::admission;
 use crate::api_server::Contact;
 
 /// Where the process is in its life.
@@ -28,6 +29,7 @@ pub struct Status {
     generation: AtomicU64,
     table: OnceLock<TableReader>,
     contact: OnceLock<Arc<Contact>>,
+    reviewed: OnceLock<Arc<admission::Counts>>,
     latest: Mutex<Latest>,
 }
 
@@ -102,6 +104,17 @@ impl Status {
     #[must_use]
     pub fn contact(&self) -> Option<&Contact> {
         self.contact.get().map(|contact| &**contact)
+    }
+
+    /// Ingresses are reviewed: the counts of that.
+    pub fn count_reviews(&self) -> Arc<admission::Counts> {
+        self.reviewed.get_or_init(Arc::default).clone()
+    }
+
+    /// What was reviewed; none where nothing is.
+    #[must_use]
+    pub fn reviewed(&self) -> Option<&admission::Counts> {
+        self.reviewed.get().map(|counts| &**counts)
     }
 
     /// What the last build led to.

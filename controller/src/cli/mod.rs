@@ -13,6 +13,7 @@ mod run;
 mod serve;
 mod settings;
 mod wait_shutdown;
+mod webhook_settings;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use portcullis::api_server::{self, Access, Contact};
 use portcullis::duties::Duties;
+use portcullis::source::Inbox;
 use portcullis::source::cluster::{ClusterSource, Scope};
 use portcullis::{instance, reconcile};
 
@@ -35,14 +36,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let client = runtime.block_on(api_server::client(&access(flags), contact.clone()))?;
     let cluster = ClusterSettings::resolve(flags, &client)?;
     let (source, inbox) = ClusterSource::start(&client, &contact, &scope(flags), runtime.handle());
-    let duties = Duties::new(cluster.duties(client, source.statuses()));
+    let duties = Duties::new(cluster.duties(client.clone(), source.statuses()));
+    let inbox: Arc<dyn Inbox> = inbox;
     let input = reconcile::Input {
         source: Box::new(source),
         options: settings.translation.clone(),
         findings: flags.findings(),
         dns: settings.dns.clone(),
     };
-    let config = instance::Config { contact: Some(contact), duties: Some(duties), ..settings.instance(inbox) };
+    let mut config = settings.instance(inbox.clone());
+    let webhook = settings.webhook.as_ref();
+    if let Some((webhook, keeper)) = webhook.and_then(|webhook| webhook.with_own(&client, duties.leadership(), inbox)) {
+        config.webhook = Some(webhook);
+        runtime.spawn(keeper.run());
+    }
+    let config = instance::Config { contact: Some(contact), duties: Some(duties), ..config };
     instance::run(runtime, config, input, serve::announce)?;
     wait_shutdown::tell();
     Ok(ExitCode::SUCCESS)

@@ -63,5 +63,8 @@ pub(super) fn announce(listening: &Listening) {
     if let (Some(health), Some(fields)) = (listening.health, line.as_object_mut()) {
         fields.insert("health".to_owned(), health.to_string().into());
     }
+    if let (Some(webhook), Some(fields)) = (listening.webhook, line.as_object_mut()) {
+        fields.insert("webhook".to_owned(), webhook.to_string().into());
+    }
     output::print(&format!("{line}\n"));
 }

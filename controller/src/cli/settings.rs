@@ -13,6 +13,7 @@ use portcullis_proxy::metrics::RequestMetrics;
 use portcullis_translate::Options;
 
 use super::flags::{FlagSet, Place, UsageError, endpoint, nameserver, namespaced_name};
+use super::webhook_settings::WebhookSettings;
 
 /// What flags decide, as plain values.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Settings {
     pub(super) admin: SocketAddr,
     /// `--healthz-host` and `--healthz-port`, in a cluster.
     pub(super) health: Option<SocketAddr>,
+    /// `--validating-webhook` and its family.
+    pub(super) webhook: Option<WebhookSettings>,
     /// `--resolver`, `--resolver-search`.
     pub(super) dns: DnsConfig,
     /// `--shutdown-grace-period`.
@@ -52,6 +55,7 @@ impl Settings {
             https: port("https-port")?,
             admin: flags.read("admin-address", parsed)?,
             health: health(flags, bind)?,
+            webhook: WebhookSettings::read(flags)?,
             dns: dns(flags)?,
             grace: Duration::from_secs(flags.read("shutdown-grace-period", parsed)?),
             labels: labels(flags),
@@ -72,6 +76,7 @@ impl Settings {
             grace: self.grace,
             labels: self.labels.clone(),
             export: self.export.clone(),
+            webhook: self.webhook.as_ref().and_then(WebhookSettings::with_files),
             contact: None,
             inbox,
             duties: None,

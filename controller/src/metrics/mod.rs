@@ -1,5 +1,6 @@
 //! Prometheus text: names of ingress-nginx where the meaning is the same, `portcullis_` for the rest.
 
+mod admission;
 mod leader;
 mod process;
 mod requests;
@@ -46,6 +47,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let controller = registry.sub_registry_with_labels(labels);
         controller.register_collector(Box::new(ControllerMetrics { status: status.clone() }));
+        controller.register_collector(Box::new(admission::AsNginx(status.clone())));
         controller.register_collector(Box::new(process::AsNginx));
         controller.register_collector(Box::new(traffic::AsNginx(traffic.clone())));
         let by_ingress = requests::ByIngress { traffic: traffic.clone(), status: status.clone(), export };

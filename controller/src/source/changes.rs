@@ -30,6 +30,13 @@ pub struct ChangeSet {
     pub(super) everything: bool,
 }
 
+impl ChangeSet {
+    /// Whether there is nothing to look at.
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty() && !self.everything
+    }
+}
+
 /// The mailbox.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -44,6 +51,9 @@ struct State {
     /// Folders watched only for the sake of these entries.
     only: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     sweeping: bool,
+    /// When everything is looked at next, where changes are not told.
+    sweep_at: Option<Instant>,
+    nudged: bool,
     closed: bool,
 }
 
@@ -54,10 +64,10 @@ struct Settling {
 }
 
 impl Changes {
-    /// Waits until something changed; `None` once the mailbox is closed.
+    /// Waits until something changed, or somebody nudges; `None` once the mailbox is closed.
     pub fn wait(&self) -> Option<ChangeSet> {
         let mut state = self.lock();
-        let sweep_at = Instant::now() + SWEEP;
+        let sweep_at = *state.sweep_at.get_or_insert_with(|| Instant::now() + SWEEP);
         loop {
             let now = Instant::now();
             state.ripen(now);
@@ -67,7 +77,7 @@ impl Changes {
             if state.sweeping && now >= sweep_at {
                 state.ready.everything = true;
             }
-            if !state.ready.paths.is_empty() || state.ready.everything {
+            if state.nudged || !state.ready.is_empty() {
                 break;
             }
             let until =
@@ -84,7 +94,17 @@ impl Changes {
         std::thread::sleep(TOGETHER);
         let mut state = self.lock();
         state.ripen(Instant::now());
+        state.nudged = false;
+        if state.ready.everything || !state.sweeping {
+            state.sweep_at = None;
+        }
         Some(std::mem::take(&mut state.ready))
+    }
+
+    /// Ends the wait that is, or the next one.
+    pub fn nudge(&self) {
+        self.lock().nudged = true;
+        self.wake.notify_all();
     }
 
     /// Ends every [`Changes::wait`], now and later.
@@ -217,6 +237,33 @@ mod tests {
         changes.sweep();
         let begin = Instant::now();
         assert!(changes.wait().unwrap().everything);
+        assert!(begin.elapsed() >= SWEEP);
+    }
+
+    #[test]
+    fn a_nudge_ends_one_wait_without_a_change() {
+        let changes = Changes::default();
+        changes.nudge();
+        assert!(changes.wait().unwrap().is_empty());
+        changes.nudge();
+        changes.now(Path::new("/m/a.yaml"));
+        assert_eq!(paths(&changes.wait().unwrap()), ["/m/a.yaml"]);
+        assert!(!changes.lock().nudged, "one wait alone");
+    }
+
+    #[test]
+    fn nudges_do_not_put_off_the_look_at_everything() {
+        let changes = Changes::default();
+        changes.sweep();
+        let begin = Instant::now();
+        loop {
+            changes.nudge();
+            if changes.wait().unwrap().everything {
+                break;
+            }
+            assert!(begin.elapsed() < 2 * SWEEP);
+            std::thread::sleep(Duration::from_millis(50));
+        }
         assert!(begin.elapsed() >= SWEEP);
     }
 

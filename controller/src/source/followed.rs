@@ -35,12 +35,18 @@ impl ObjectSource for FollowedFiles {
     }
 
     fn next(&mut self) -> Option<Step> {
-        let Refresh { files, changed } = self.files.refresh(&self.changes.wait()?);
-        Some(Step { looked: files, changed })
+        let changes = self.changes.wait()?;
+        let nudged = changes.is_empty();
+        let Refresh { files, changed } = self.files.refresh(&changes);
+        Some(Step { looked: files, changed, nudged })
     }
 }
 
 impl Inbox for Changes {
+    fn nudge(&self) {
+        Self::nudge(self);
+    }
+
     fn close(&self) {
         Self::close(self);
     }

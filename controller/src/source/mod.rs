@@ -11,6 +11,7 @@ mod locate;
 mod object;
 mod parse;
 mod read;
+mod reviewed;
 mod scan;
 mod typed;
 mod watch;
@@ -23,6 +24,7 @@ use portcullis_translate::{Finding, Resources};
 pub use changes::{ChangeSet, Changes};
 pub use files::{FileSource, Refresh, SourceError};
 pub use followed::FollowedFiles;
+pub(crate) use reviewed::ingress_of;
 
 /// Where the loop takes objects from. The loop is its only owner.
 pub trait ObjectSource: Debug + Send {
@@ -53,10 +55,15 @@ pub struct Step {
     pub looked: usize,
     /// Whether an object changed.
     pub changed: bool,
+    /// Whether nothing came but a nudge.
+    pub nudged: bool,
 }
 
-/// The other end of a source: ends it.
+/// The other end of a source: wakes and ends it.
 pub trait Inbox: Debug + Send + Sync {
+    /// Ends the wait of the source that is, or the next one: there is something to do besides.
+    fn nudge(&self);
+
     /// Ends every wait of the source, now and later.
     fn close(&self);
 }

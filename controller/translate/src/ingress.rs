@@ -182,8 +182,8 @@ impl SpecReader<'_> {
                 &self.object,
                 &field,
                 "path-not-valid-for-type",
-                format!("{} has characters that a path of this type should not have", quoted(text)),
-                "use pathType ImplementationSpecific for regular expressions; the admission webhook of ingress-nginx refuses others",
+                format!("path {} cannot be used with pathType {}: it has other characters than letters, digits and ._-/", quoted(text), path.path_type),
+                "use pathType ImplementationSpecific for regular expressions; with strict-validate-path-type the admission webhook refuses others",
             ));
         }
         let backend = self.backend(&path.backend, &path_field(position, "backend"))?;

@@ -20,6 +20,7 @@ mod memo;
 mod options;
 mod remarks;
 mod resources;
+mod review;
 mod tls;
 mod translation;
 mod upstream_tls;
@@ -30,6 +31,7 @@ pub use finding::{Finding, ObjectRef, Severity, quoted};
 pub use memo::Memo;
 pub use options::{EndpointOverride, Options};
 pub use resources::{Object, ObjectKey, Resources};
+pub use review::{Review, review};
 pub use translation::{Translation, translate};
 
 #[cfg(test)]

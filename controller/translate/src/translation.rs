@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::api::networking::v1::Ingress;
 use portcullis_model::policy::SetHeader;
 use portcullis_model::{
     Affinity, Alias, Balance, CertificateChoice, CertificateSet, Cluster, ClusterId, ClusterPolicy, HostAction,
@@ -14,7 +15,9 @@ use crate::class::{Classes, Verdict};
 use crate::host::{self, Contribution, Input, Locations, Merged};
 use crate::ingress::Parsed;
 use crate::memo::{self, Beside, BesideOwned, ClusterInput, Resolved};
-use crate::{Config, Finding, Memo, ObjectKey, ObjectRef, Options, Resources, affinity, backend, headers, quoted, tls};
+use crate::{
+    Config, Finding, Memo, Object, ObjectKey, ObjectRef, Options, Resources, affinity, backend, headers, quoted, tls,
+};
 
 /// What objects mean: what to serve, and what their authors should know.
 #[derive(Clone, Debug)]
@@ -30,10 +33,20 @@ pub struct Translation {
 /// Translates all objects. The result depends on `resources` and `options` alone; `memo` only saves work.
 #[must_use]
 pub fn translate(resources: &Resources, options: &Options, memo: &mut Memo) -> Translation {
+    translate_only(&resources.ingresses, resources, options, memo)
+}
+
+/// The same with other Ingresses than those of `resources`.
+pub(crate) fn translate_only(
+    ingresses: &BTreeMap<ObjectKey, Object<Ingress>>,
+    resources: &Resources,
+    options: &Options,
+    memo: &mut Memo,
+) -> Translation {
     memo.prepare(options);
     let mut findings = Vec::new();
     let config = memo.config(resources, options, &mut findings);
-    let ingresses = served(resources, options, &config, memo, &mut findings);
+    let ingresses = served(ingresses, resources, options, &config, memo, &mut findings);
     let mut translator =
         Translator { resources, options, config, memo, findings, certificates: BTreeMap::new(), followers: Vec::new() };
     let hosts = translator.hosts(&ingresses);
@@ -60,6 +73,7 @@ pub fn translate(resources: &Resources, options: &Options, memo: &mut Memo) -> T
 
 /// Ingresses of ours in the order that decides conflicts: oldest first; of equal age, the larger `namespace/name` first.
 fn served(
+    all: &BTreeMap<ObjectKey, Object<Ingress>>,
     resources: &Resources,
     options: &Options,
     config: &Config,
@@ -68,9 +82,9 @@ fn served(
 ) -> Vec<Arc<Parsed>> {
     let classes = Classes::new(resources, options);
     let mut last = BesideOwned::new(std::mem::take(&mut memo.ingresses));
-    let mut kept = Vec::with_capacity(resources.ingresses.len());
-    let mut ingresses = Vec::with_capacity(resources.ingresses.len());
-    for (key, object) in &resources.ingresses {
+    let mut kept = Vec::with_capacity(all.len());
+    let mut ingresses = Vec::with_capacity(all.len());
+    for (key, object) in all {
         match classes.verdict(key, &object.value) {
             Verdict::NotOurs(remark) => findings.extend(remark),
             Verdict::Ours => {
@@ -84,8 +98,13 @@ fn served(
         }
     }
     memo.ingresses = kept.into_iter().collect();
-    ingresses.sort_by(|one, other| one.created.cmp(&other.created).then_with(|| name(other).cmp(name(one))));
+    sort_by_age(&mut ingresses);
     ingresses
+}
+
+/// Brings Ingresses into the order that decides conflicts.
+pub(crate) fn sort_by_age(ingresses: &mut [Arc<Parsed>]) {
+    ingresses.sort_by(|one, other| one.created.cmp(&other.created).then_with(|| name(other).cmp(name(one))));
 }
 
 /// The octets of `namespace/name`.
@@ -424,7 +443,7 @@ fn contributions(ingresses: &[Arc<Parsed>]) -> ByHost {
 }
 
 /// The oldest Ingress with a default backend and no rules answers for hosts that no rule names.
-fn catch_all(ingresses: &[Arc<Parsed>]) -> Option<Contribution> {
+pub(crate) fn catch_all(ingresses: &[Arc<Parsed>]) -> Option<Contribution> {
     let found = ingresses
         .iter()
         .find(|parsed| parsed.draft.canary.is_none() && parsed.default_backend.is_some() && !parsed.has_rules);

@@ -91,10 +91,12 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(STATUS, "election-ttl", Kind::Duration, "30s", NO_CLUSTER, "Duration of that Lease.").in_cluster("30s", InForce),
     flag(STATUS, "disable-leader-election", Kind::Switch, "false", NO_CLUSTER, "Elect no leader.").in_cluster("false", InForce),
 
-    flag(WEBHOOK, "validating-webhook", Kind::Text, "", NotYet, "Address on which Ingresses are reviewed before the API server takes them."),
-    flag(WEBHOOK, "validating-webhook-certificate", Kind::Text, "", NotYet, "File with the certificate of the webhook."),
-    flag(WEBHOOK, "validating-webhook-key", Kind::Text, "", NotYet, "File with the key of the webhook."),
-    flag(WEBHOOK, "disable-full-test", Kind::Switch, "false", NO_NGINX, "Test only the reviewed Ingress instead of the whole configuration."),
+    flag(WEBHOOK, "validating-webhook", Kind::Text, "", InForce, "Address on which Ingresses are reviewed before the API server takes them: :PORT or IP:PORT."),
+    flag(WEBHOOK, "validating-webhook-certificate", Kind::Text, "", InForce, "File with the certificate of the webhook, in PEM form; read again when it changes."),
+    flag(WEBHOOK, "validating-webhook-key", Kind::Text, "", InForce, "File with the key of the webhook, in PEM form."),
+    flag(WEBHOOK, "validating-webhook-secret", Kind::NamespacedName, "", NO_CLUSTER, "Secret in which the controller keeps a CA and a certificate of its own for the webhook, where no files are given.").in_cluster("", InForce),
+    flag(WEBHOOK, "validating-webhook-configuration", Kind::Text, "", NO_CLUSTER, "ValidatingWebhookConfiguration that gets this CA, and whose Service the certificate is for.").in_cluster("", InForce),
+    flag(WEBHOOK, "disable-full-test", Kind::Switch, "false", Nothing("a review translates only what the Ingress meets"), "Test only the reviewed Ingress instead of the whole configuration."),
 
     flag(METRICS, "enable-metrics", Kind::Switch, "true", InForce, "Collect metrics of requests by Ingress.").in_cluster("false", InForce),
     flag(METRICS, "metrics-per-host", Kind::Switch, "true", InForce, "Give metrics of requests the label host."),

@@ -28,6 +28,7 @@ struct State {
     faults: BTreeMap<Kind, Finding>,
     /// Whether there is something to tell that is not about an object.
     told: bool,
+    nudged: bool,
     closed: bool,
 }
 
@@ -38,6 +39,14 @@ pub(super) struct News {
     pub(super) is_list: bool,
     /// Objects with their latest state; none where they are gone.
     pub(super) changes: BTreeMap<Identity, Option<Read>>,
+}
+
+/// What ended a wait.
+#[derive(Debug)]
+pub(super) struct Brought {
+    pub(super) news: BTreeMap<Kind, News>,
+    /// Whether there is something to tell that is not about an object.
+    pub(super) told: bool,
 }
 
 impl Mailbox {
@@ -97,16 +106,19 @@ impl Mailbox {
         !state.closed
     }
 
-    /// Waits until there is something new; none once it is closed.
-    pub(super) fn wait(&self) -> Option<BTreeMap<Kind, News>> {
-        let waiting = |state: &mut State| !state.closed && !state.told && state.news.is_empty();
+    /// Waits until there is something new, or somebody nudges; none once it is closed.
+    pub(super) fn wait(&self) -> Option<Brought> {
+        let waiting = |state: &mut State| !(state.closed || state.told || state.nudged) && state.news.is_empty();
         let state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             return None;
         }
         drop(state);
         std::thread::sleep(TOGETHER);
-        Some(self.take())
+        let mut state = self.lock();
+        state.nudged = false;
+        let (news, told) = (std::mem::take(&mut state.news), std::mem::take(&mut state.told));
+        Some(Brought { news, told })
     }
 
     /// What is new, without a wait.
@@ -114,6 +126,11 @@ impl Mailbox {
         let mut state = self.lock();
         state.told = false;
         std::mem::take(&mut state.news)
+    }
+
+    /// Ends the wait that is, or the next one.
+    pub(super) fn nudge(&self) {
+        self.change(|state| state.nudged = true);
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -151,7 +168,7 @@ mod tests {
             mailbox.put(identity(Kind::Service, "a"), Some(Err(Box::new(fault(Kind::Service)))));
         }
         mailbox.put(identity(Kind::Service, "a"), None);
-        let news = mailbox.wait().unwrap();
+        let Brought { news, .. } = mailbox.wait().unwrap();
         let of_kind = &news[&Kind::Service];
         assert!(!of_kind.is_list && of_kind.changes.len() == 1);
         assert!(of_kind.changes[&identity(Kind::Service, "a")].is_none());
@@ -164,7 +181,7 @@ mod tests {
         mailbox.put(identity(Kind::Service, "old"), None);
         mailbox.replace(Kind::Service, BTreeMap::new());
         mailbox.put(identity(Kind::Service, "new"), None);
-        let news = mailbox.wait().unwrap();
+        let Brought { news, .. } = mailbox.wait().unwrap();
         let names: Vec<_> = news[&Kind::Service].changes.keys().map(|identity| &*identity.key.name).collect();
         assert!(news[&Kind::Service].is_list);
         assert_eq!(names, ["new"]);
@@ -194,14 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn a_nudge_ends_one_wait() {
+        let mailbox = Mailbox::default();
+        mailbox.nudge();
+        let Brought { news, told } = mailbox.wait().unwrap();
+        assert!(news.is_empty() && !told && !mailbox.lock().nudged);
+    }
+
+    #[test]
     fn faults_are_told_once() {
         let mailbox = Mailbox::default();
         mailbox.set_fault(Kind::Secret, Some(fault(Kind::Secret)));
-        assert!(mailbox.wait().unwrap().is_empty());
+        assert!(mailbox.wait().unwrap().told);
         mailbox.set_fault(Kind::Secret, Some(fault(Kind::Secret)));
         assert!(!mailbox.lock().told);
         assert_eq!(mailbox.faults(), [fault(Kind::Secret)]);
         mailbox.set_fault(Kind::Secret, None);
-        assert!(mailbox.wait().unwrap().is_empty() && mailbox.faults().is_empty());
+        assert!(mailbox.wait().unwrap().told && mailbox.faults().is_empty());
     }
 }

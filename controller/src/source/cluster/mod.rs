@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::{Inbox, ObjectSource, Step};
 use crate::api_server::Contact;
-use mailbox::Mailbox;
+use mailbox::{Brought, Mailbox};
 pub use statuses::{IngressStatuses, SeenStatus};
 use store::Store;
 
@@ -78,7 +78,9 @@ impl ObjectSource for ClusterSource {
     }
 
     fn next(&mut self) -> Option<Step> {
-        self.mailbox.wait().map(|news| self.store.take(news))
+        let Brought { news, told } = self.mailbox.wait()?;
+        let nudged = !told && news.is_empty();
+        Some(Step { nudged, ..self.store.take(news) })
     }
 }
 
@@ -89,6 +91,10 @@ impl Drop for ClusterSource {
 }
 
 impl Inbox for Mailbox {
+    fn nudge(&self) {
+        Self::nudge(self);
+    }
+
     fn close(&self) {
         Self::close(self);
     }

@@ -108,17 +108,21 @@ mod tests {
     fn a_list_is_all_there_is_and_changes_are_added() {
         let mut store = Store::default();
         let step = store.take(news(true, [service("a", &json!(80)), service("b", &json!(80))]));
-        assert_eq!((step, names(&store)), (Step { looked: 2, changed: true }, vec!["a", "b"]));
+        assert_eq!((step, names(&store)), (Step { looked: 2, changed: true, nudged: false }, vec!["a", "b"]));
         let step = store.take(news(false, [service("c", &json!(80))]));
-        assert_eq!((step, names(&store)), (Step { looked: 1, changed: true }, vec!["a", "b", "c"]));
+        assert_eq!((step, names(&store)), (Step { looked: 1, changed: true, nudged: false }, vec!["a", "b", "c"]));
         let step =
             store.take(news(true, [service("a", &json!(80)), service("b", &json!(80)), service("c", &json!(80))]));
-        assert_eq!((step, names(&store)), (Step { looked: 3, changed: false }, vec!["a", "b", "c"]), "the same again");
+        assert_eq!(
+            (step, names(&store)),
+            (Step { looked: 3, changed: false, nudged: false }, vec!["a", "b", "c"]),
+            "the same again"
+        );
         let (gone, _) = service("a", &json!(80));
         let step = store.take(news(false, [(gone, None)]));
-        assert_eq!((step, names(&store)), (Step { looked: 1, changed: true }, vec!["b", "c"]));
+        assert_eq!((step, names(&store)), (Step { looked: 1, changed: true, nudged: false }, vec!["b", "c"]));
         let step = store.take(news(true, [service("c", &json!(81))]));
-        assert_eq!((step, names(&store)), (Step { looked: 2, changed: true }, vec!["c"]));
+        assert_eq!((step, names(&store)), (Step { looked: 2, changed: true, nudged: false }, vec!["c"]));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub use response::ResponseDefaults;
 pub use spec::{Group, OnError, Scope, Spec, Support};
 
 use reader::Reader;
+pub(crate) use reader::rejection;
 use serde::Serialize;
 
 use crate::{Config, Finding, ObjectKey, ObjectRef, Options};

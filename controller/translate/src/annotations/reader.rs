@@ -11,6 +11,7 @@ use super::spec::{Group, Key, OnError, Spec};
 use super::value::Fault;
 use crate::{Config, Finding, ObjectKey, ObjectRef, Options, quoted};
 pub(super) use verdict::Rejection;
+pub(crate) use verdict::rejection;
 use verdict::{REJECTED, REJECTED_AND_CLOSED};
 
 /// Knows the object, the flags and the ConfigMap, so that groups name neither.

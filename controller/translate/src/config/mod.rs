@@ -69,6 +69,8 @@ pub struct Config {
     pub word_blocklist: Vec<String>,
     /// `allow-snippet-annotations`, default off: whether a snippet refuses its Ingress, or only counts for nothing.
     pub allow_snippets: bool,
+    /// `strict-validate-path-type`, default on: the admission webhook refuses Exact and Prefix paths with special characters.
+    pub strict_path_types: bool,
 }
 
 impl Config {

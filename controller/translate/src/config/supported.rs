@@ -95,6 +95,7 @@ pub(super) static KEYS: &[Entry] = &[
     entry("annotations-risk-level", "`Low`, `Medium`, `High` or `Critical`", "High", "The highest risk of annotations that is accepted; an Ingress with a riskier one is refused.", risk_level),
     entry("annotation-value-word-blocklist", "words, divided by commas", "", "An Ingress with one of them in an annotation is refused.", |w, text| { w.word_blocklist = owned(text); Ok(()) }),
     flag("allow-snippet-annotations", "false", "Snippets are never executed. If on, an Ingress with a snippet is refused; if off and `annotations-risk-level` is `Critical`, it is served without.", |w, on| w.allow_snippets = on),
+    flag("strict-validate-path-type", "true", "The admission webhook refuses Exact and Prefix paths with other characters than letters, digits and `._-/`.", |w, on| w.strict_path_types = on),
 ];
 
 pub(super) const fn flag(

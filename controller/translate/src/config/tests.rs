@@ -113,6 +113,7 @@ fn every_supported_key_has_an_effect() {
         ("annotations-risk-level", "Low"),
         ("annotation-value-word-blocklist", "root"),
         ("allow-snippet-annotations", "true"),
+        ("strict-validate-path-type", "false"),
         ("use-http2", "false"),
         ("ssl-protocols", "TLSv1.3"),
         ("ssl-ciphers", "ECDHE-RSA-AES256-GCM-SHA384"),

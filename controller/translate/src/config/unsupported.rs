@@ -7,7 +7,6 @@ use crate::annotations::value;
 #[rustfmt::skip]
 pub(super) static KEYS: &[Entry] = &[
     // Security and admission
-    later_flag("strict-validate-path-type", "true", "Lets the webhook refuse special characters in Exact and Prefix paths."),
     closes("block-cidrs", "addresses or networks, divided by commas", "Clients that get 403."),
     closes("block-user-agents", "texts or `~` expressions, divided by commas", "User agents that get 403."),
     closes("block-referers", "texts or `~` expressions, divided by commas", "Referers that get 403."),

@@ -43,6 +43,7 @@ pub(super) struct Written {
     pub(super) risk_level: Risk,
     pub(super) word_blocklist: Vec<String>,
     pub(super) allow_snippets: bool,
+    pub(super) strict_path_types: bool,
     pub(super) session_tickets: bool,
     pub(super) ticket_key: Option<TicketKey>,
 }
@@ -81,6 +82,7 @@ impl Default for Written {
             risk_level: Risk::High,
             word_blocklist: Vec::new(),
             allow_snippets: false,
+            strict_path_types: true,
             session_tickets: false,
             ticket_key: None,
         }
@@ -132,6 +134,7 @@ impl Written {
             risk_level: self.risk_level,
             word_blocklist: self.word_blocklist,
             allow_snippets: self.allow_snippets,
+            strict_path_types: self.strict_path_types,
         }
     }
 }

@@ -7,7 +7,7 @@ use portcullis_model::policy::Closed;
 use super::super::spec::{Scope, Spec};
 use super::Reader;
 use crate::annotations::Draft;
-use crate::{Finding, ObjectKey};
+use crate::{Finding, ObjectKey, Severity};
 
 /// Why an Ingress is taken out.
 pub(in crate::annotations) struct Rejection<'s> {
@@ -23,6 +23,13 @@ pub(in crate::annotations) struct Rejection<'s> {
 pub(super) const REJECTED: &str = "the Ingress is not served";
 pub(super) const REJECTED_AND_CLOSED: &str =
     "the Ingress is not served; because the key protects, its paths answer 503 so that no other rule does";
+
+/// Why an Ingress is taken out, where that is what a finding says: its message without what happens then.
+pub(crate) fn rejection(finding: &Finding) -> Option<&str> {
+    let message = Some(&*finding.message).filter(|_| finding.severity == Severity::Error)?;
+    let message = message.strip_suffix(REJECTED).or_else(|| message.strip_suffix(REJECTED_AND_CLOSED))?;
+    Some(message.trim_end_matches("; "))
+}
 
 impl Reader<'_> {
     /// Says that a value is not used as it stands, and what happens instead.
