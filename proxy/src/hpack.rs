@@ -15,7 +15,7 @@ pub(crate) fn keep_out_of_table(headers: &mut HeaderMap) {
 }
 
 /// Names of request and trace ids, times and ranges; h2 itself sees to `:path`, `content-length`, cookies and the like.
-fn is_new_every_time(name: &str) -> bool {
+pub(crate) fn is_new_every_time(name: &str) -> bool {
     // Length first: that is one jump, and leaves a comparison or two.
     match name.len() {
         2 => name == "b3",

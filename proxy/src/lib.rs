@@ -12,6 +12,7 @@ pub mod upstream;
 
 mod bell;
 mod body;
+mod clock;
 mod error;
 mod hpack;
 mod random;

@@ -5,18 +5,32 @@ use http::{HeaderMap, HeaderName};
 /// What of received trailers may be passed on: nothing that would mean something in a head, since whoever receives it may merge
 /// the two (RFC 9110 section 6.5.1).
 pub(crate) fn admitted(mut trailers: HeaderMap) -> HeaderMap {
-    let refused: Vec<HeaderName> = trailers.keys().filter(|name| !is_admitted(name.as_str())).cloned().collect();
-    for name in refused {
-        trailers.remove(name);
+    if !trailers.keys().all(|name| is_admitted(name.as_str())) {
+        remove_refused(&mut trailers);
     }
     trailers
 }
 
+#[cold]
+#[inline(never)]
+fn remove_refused(trailers: &mut HeaderMap) {
+    let refused: Vec<HeaderName> = trailers.keys().filter(|name| !is_admitted(name.as_str())).cloned().collect();
+    for name in refused {
+        trailers.remove(name);
+    }
+}
+
 fn is_admitted(name: &str) -> bool {
+    if name.starts_with("grpc-") {
+        return true;
+    }
     // Some servers take `_` for `-`.
-    let name = name.replace('_', "-");
+    if name.contains('_') { !means_something(&name.replace('_', "-")) } else { !means_something(name) }
+}
+
+fn means_something(name: &str) -> bool {
     let refused = matches!(
-        name.as_str(),
+        name,
         // Framing and what an upgrade is made of
         "content-length" | "transfer-encoding" | "te" | "trailer" | "connection" | "keep-alive" | "proxy-connection" | "upgrade"
             | "http2-settings" | "content-encoding" | "content-type" | "content-range"
@@ -29,7 +43,7 @@ fn is_admitted(name: &str) -> bool {
             // Who asks
             | "forwarded" | "x-real-ip" | "x-scheme" | "x-request-id" | "traceparent" | "tracestate"
     );
-    !refused && !["x-forwarded-", "x-original-", "x-accel-", "ssl-client-"].iter().any(|start| name.starts_with(start))
+    refused || ["x-forwarded-", "x-original-", "x-accel-", "ssl-client-"].iter().any(|start| name.starts_with(start))
 }
 
 #[cfg(test)]

@@ -150,6 +150,59 @@ fn a_slow_client_gets_the_last_response_of_a_connection_whole() {
 }
 
 #[test]
+fn a_small_response_waits_for_its_window_and_then_comes_whole() {
+    let site = Plan::new(&[Origin::saying("ok").address]).start();
+    let mut client = Http2::connect(site.http, &[(WINDOW, 0)]);
+    client.request(1, "/");
+    assert!(client.next(HEADERS).is_some_and(|head| head.flags & END_STREAM == 0));
+    let mut body = Vec::new();
+    for (octets, want) in [(0, ""), (1, "o"), (1, "ok")] {
+        if octets > 0 {
+            client.send(frame_of_window(1, octets));
+        }
+        client.send(frame(PING, 0, 0, &[0; 8]));
+        loop {
+            let frame = client.read().expect("the connection stays");
+            match frame.kind {
+                DATA => body.extend(frame.payload),
+                PING => break,
+                _ => {}
+            }
+        }
+        // What the window lets pass may come after the answer to the ping.
+        while body.len() < want.len() {
+            body.extend(client.next(DATA).expect("the connection stays").payload);
+        }
+        assert_eq!(body, want.as_bytes());
+    }
+}
+
+#[test]
+fn many_small_pieces_wait_for_the_window_and_not_in_memory() {
+    let origin = Origin::serving(|stream, connection, seen| {
+        let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+        read_request(&mut reader, connection, &seen).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").ok();
+        for _ in 0..200 {
+            std::thread::sleep(Duration::from_millis(1));
+            // The proxy lets go of it when it has reset the stream.
+            if stream.write_all(b"1\r\nx\r\n").is_err() {
+                return;
+            }
+        }
+        // Nothing more comes, so that only what waits for its window can end the stream.
+        let _closed = stream.read(&mut [0]);
+    });
+    let mut plan = Plan::new(&[origin.address]);
+    plan.config.client.write = SHORT;
+    let site = plan.start();
+    let mut client = Http2::connect(site.http, &[(WINDOW, 0)]);
+    client.stream.set_read_timeout(Some(10 * SHORT)).unwrap();
+    client.request(1, "/");
+    assert!(client.next(RST_STREAM).is_some(), "all pieces were taken though none of them can be sent");
+}
+
+#[test]
 fn a_stream_that_waits_for_its_upstream_has_time() {
     let origin = Origin::serving(|stream, connection, seen| {
         let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());

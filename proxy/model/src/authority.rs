@@ -53,6 +53,18 @@ impl<'a> Authority<'a> {
         Ok(Self { raw, host, port })
     }
 
+    /// One that was read before and [is plain](Self::is_plain), which spares reading it again.
+    #[must_use]
+    pub fn of_plain(raw: &'a str) -> Self {
+        Self { raw, host: Cow::Borrowed(raw), port: None }
+    }
+
+    /// Whether the host is all there is, and written as it is compared.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.host.len() == self.raw.len() && matches!(self.host, Cow::Borrowed(_))
+    }
+
     /// Lower case, without port and trailing dot. An IPv6 address keeps its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -187,6 +199,23 @@ mod tests {
             let authority = Authority::parse(raw).unwrap();
             assert_eq!((authority.host(), authority.port()), (host, port), "{raw}");
             assert_eq!(authority.as_received(), raw);
+        }
+    }
+
+    #[test]
+    fn a_plain_host_is_read_as_it_is_written() {
+        for (raw, want) in [
+            ("a.example", true),
+            ("127.0.0.1", true),
+            ("A.example", false),
+            ("a.example.", false),
+            ("a.example:", false),
+            ("a.example:80", false),
+            ("[::1]", false),
+        ] {
+            let authority = Authority::parse(raw).unwrap();
+            assert_eq!(authority.is_plain(), want, "{raw}");
+            assert!(!want || authority == Authority::of_plain(raw), "{raw}");
         }
     }
 

@@ -33,12 +33,29 @@ pub(crate) struct StreamBody {
 }
 
 impl ClientBody {
-    /// The body that comes on a stream whose request has these fields.
-    pub(crate) fn of_stream(stream: RecvStream, headers: &HeaderMap) -> Self {
+    /// The body that comes on a stream.
+    pub(crate) fn of_stream(stream: RecvStream) -> Self {
         if stream.is_end_stream() {
             return Self::Empty;
         }
-        Self::Http2(StreamBody { stream, rest: content_length(headers), data_over: false })
+        Self::Http2(StreamBody { stream, rest: None, data_over: false })
+    }
+
+    /// Whether the request has none, before anything of it was asked for.
+    pub(crate) fn is_none(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            // Told when it was made.
+            Self::Http2(_) => false,
+        }
+    }
+
+    /// Has as many octets as the head of the request says, before anything of it was asked for. HTTP/1 knows by itself.
+    pub(crate) fn has_length(&mut self, octets: Option<u64>) {
+        if let Self::Http2(body) = self {
+            body.rest = octets;
+        }
     }
 }
 

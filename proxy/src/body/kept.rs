@@ -1,13 +1,15 @@
 //! The beginning of a body, in memory.
 
 use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::storage::Room;
 
 /// Pieces in order. Small ones are put together, so that what they take is close to what they hold.
 #[derive(Debug)]
 pub(super) struct Kept {
-    pieces: Vec<Bytes>,
+    /// Most bodies come in one.
+    pieces: SmallVec<[Bytes; 1]>,
     tail: BytesMut,
     octets: u64,
     room: Room,
@@ -20,7 +22,7 @@ const TOGETHER: usize = 8 * 1024;
 
 impl Kept {
     pub(super) fn new(room: Room) -> Self {
-        Self { pieces: Vec::new(), tail: BytesMut::new(), octets: 0, room }
+        Self { pieces: SmallVec::new(), tail: BytesMut::new(), octets: 0, room }
     }
 
     /// Keeps one more piece, unless they were more than `most` octets then or there is no room.
@@ -67,7 +69,7 @@ impl Kept {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        (self.pieces, self.tail) = (Vec::new(), BytesMut::new());
+        (self.pieces, self.tail) = (SmallVec::new(), BytesMut::new());
         self.room.give_back(self.octets);
         self.octets = 0;
     }

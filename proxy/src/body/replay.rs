@@ -88,7 +88,7 @@ impl Replay {
         let state = self.source.state.borrow();
         match state.extent {
             Extent::Whole => self.sent >= self.source.octets(),
-            Extent::SoFar | Extent::Nothing => self.next >= state.kept.pieces() && state.incoming.is_end_stream(),
+            Extent::SoFar | Extent::Nothing => self.next >= state.kept.pieces() && self.source.is_at_end(&state),
         }
     }
 

@@ -127,6 +127,11 @@ impl BodySource {
         self.waiting.get()
     }
 
+    /// Whether nothing more is to come. There was something at first, so that the client need not be asked until some came.
+    pub(super) fn is_at_end(&self, state: &State) -> bool {
+        self.ended.get() || (self.octets.get() > 0 && state.incoming.is_end_stream())
+    }
+
     /// Why it cannot be sent, if so.
     pub(crate) fn fault(&self) -> Option<ProxyError> {
         self.fault.get().map(|fault| match fault {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_model::Settings;
 use portcullis_model::policy::BodyPolicy;
 
@@ -60,9 +60,8 @@ pub(super) async fn receive(delivery: &mut Delivery, exchange: &Exchange) -> Res
     let memory = policy.request_memory.max(BodyPolicy::LEAST_MEMORY);
     let how = Collecting { memory, storage: connection.worker().storage(), gap: connection.body_gap() };
     body.collect(&how).await?;
-    // Now the length is known (RFC 9112 section 6.2).
-    delivery.headers.remove(header::TRANSFER_ENCODING);
-    delivery.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.octets()));
+    let octets = body.octets();
+    delivery.note_length(octets);
     Ok(())
 }
 

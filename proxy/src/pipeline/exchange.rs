@@ -18,6 +18,7 @@ use crate::access_log::{
     Captured, HeadVariable, LogFormat, Room, Style, TimeForm, put_ip, put_number, put_seconds, put_socket,
 };
 use crate::body::BodySource;
+use crate::clock;
 use crate::metrics::{Finished, Measured, SeriesKey, UpstreamTimes, method_label};
 use crate::server::ClientConnection;
 use crate::table::{CompiledRoute, HostChoice};
@@ -429,7 +430,7 @@ const DEFAULT_BACKEND: &str = "upstream-default-backend";
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         if self.status.is_none() {
             self.note_gone();
         }

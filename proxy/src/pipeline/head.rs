@@ -72,7 +72,10 @@ pub struct RequestHead<'r> {
     host: FieldLines<'r>,
     user_agent: FieldLines<'r>,
     referer: FieldLines<'r>,
+    content_length: FieldLines<'r>,
     limits: HeaderBuffers,
+    /// A host that was read before, and is plain ([`Authority::is_plain`]). Empty where there is none.
+    pub(super) plain_host: &'r str,
 }
 
 /// The first line of a field, and how many there are.
@@ -116,7 +119,9 @@ impl<'r> RequestHead<'r> {
             host: (None, 0),
             user_agent: (None, 0),
             referer: (None, 0),
+            content_length: (None, 0),
             limits: settings.client.header_buffers,
+            plain_host: "",
         };
         head.octets = head.line_octets() + "\r\n".len();
         for (name, value) in headers {
@@ -136,6 +141,7 @@ impl<'r> RequestHead<'r> {
             Meaning::Host => note_line(&mut self.host, value),
             Meaning::UserAgent => note_line(&mut self.user_agent, value),
             Meaning::Referer => note_line(&mut self.referer, value),
+            Meaning::ContentLength => note_line(&mut self.content_length, value),
             Meaning::Connection if hop::names_others(value) => self.meanings.add(Meaning::Others),
             _ => {}
         }
@@ -182,10 +188,8 @@ impl<'r> RequestHead<'r> {
     /// The length that the body is said to have.
     #[must_use]
     pub fn declared_length(&self) -> Option<u64> {
-        if !self.has(Meaning::ContentLength) || self.has(Meaning::TransferEncoding) {
-            return None;
-        }
-        self.field(&header::CONTENT_LENGTH)?.parse().ok()
+        let length = self.content_length.0.filter(|_| !self.has(Meaning::TransferEncoding))?;
+        length.to_str().ok()?.parse().ok()
     }
 
     /// The path as received.
@@ -295,7 +299,12 @@ impl<'r> RequestHead<'r> {
     /// RFC 9112 section 3.2 and RFC 9113 section 8.3.1: one host, and no doubt about it.
     fn authority(&self) -> Result<Option<Authority<'r>>, Answer> {
         let bad_host = || Answer::refusal(StatusCode::BAD_REQUEST, Reason::BadHost);
-        let parse = |text: &'r str| Authority::parse(text).map_err(|_| bad_host());
+        let parse = |text: &'r str| {
+            if text == self.plain_host && !text.is_empty() {
+                return Ok(Authority::of_plain(text));
+            }
+            Authority::parse(text).map_err(|_| bad_host())
+        };
         let host = match self.host {
             (None, _) => None,
             (Some(host), 1) => Some(host.to_str().map_err(|_| bad_host()).and_then(parse)?),

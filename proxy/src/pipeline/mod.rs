@@ -38,7 +38,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
-use hyper::body::Body;
 use portcullis_model::policy::{ConnectionHeader, SetHeader};
 use portcullis_model::{Reason, Settings};
 
@@ -85,13 +84,14 @@ pub(crate) async fn handle(
     let table = worker.table();
     let settings = table.settings();
     worker.follow(settings);
-    let (parts, incoming) = request.into_parts();
-    let has_body = !incoming.is_end_stream();
+    let (parts, mut incoming) = request.into_parts();
+    let has_body = !incoming.is_none();
     let began = connection.request_began(&settings.client, has_body);
     let mut exchange = Exchange::begin(&connection, worker.log_format(settings), began);
     let (head_only, version) = (parts.method == Method::HEAD, parts.version);
     exchange.grpc = is_grpc(&parts);
-    let Plan { step, of_path } = plan(&table, parts, has_body, &mut exchange);
+    let Plan { step, of_path, length } = plan(&table, parts, has_body, &mut exchange);
+    incoming.has_length(length);
     let reply = Reply { settings, hsts: of_path && connection.facts().tls, head_only };
     Ok(match step {
         Step::Answer { answer, may_drain } => {
@@ -140,8 +140,11 @@ struct Plan {
     step: Step,
     /// Whether the answer is that of a path.
     of_path: bool,
+    /// The length that the body of the request is said to have.
+    length: Option<u64>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once, and nearly always the large one")]
 enum Step {
     Answer {
         answer: Answer,
@@ -154,9 +157,9 @@ enum Step {
 impl Plan {
     #[cold]
     #[inline(never)]
-    fn answer(answer: Answer, expects: bool, of_path: bool) -> Self {
+    fn answer(answer: Answer, expects: bool, of_path: bool, length: Option<u64>) -> Self {
         let may_drain = !expects && !answer.ends_connection();
-        Self { step: Step::Answer { answer, may_drain }, of_path }
+        Self { step: Step::Answer { answer, may_drain }, of_path, length }
     }
 }
 
@@ -165,10 +168,12 @@ fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut E
     let connection = Rc::clone(exchange.connection());
     let (worker, facts, settings) = (connection.worker(), *connection.facts(), table.settings());
     let extended = ExtendedConnect::take(&mut parts, worker.random());
-    let head = RequestHead::new(&parts, facts, settings);
+    let plain_host = connection.plain_host();
+    let mut head = RequestHead::new(&parts, facts, settings);
+    head.plain_host = &plain_host;
     // Whoever waits for `100 Continue` gets the answer instead (RFC 9110 section 10.1.1).
-    let expects = head.has(Meaning::Expect);
-    let answer = |answer: Answer, of_path| Plan::answer(answer, expects, of_path);
+    let (expects, length) = (head.has(Meaning::Expect), head.declared_length());
+    let answer = |answer: Answer, of_path| Plan::answer(answer, expects, of_path, length);
     let (reading, extended) = match extended {
         Err(refusal) => (Err(refusal), None),
         Ok(_) if connection.is_plain_on_tls() => {
@@ -189,6 +194,12 @@ fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut E
             return answer(refusal, false);
         }
     };
+    if let Some(host) = &reading.authority
+        && host.is_plain()
+        && *plain_host != *host.as_received()
+    {
+        connection.note_plain_host(host.as_received());
+    }
     let mut draw = |total: u32| u32::try_from(worker.random().below(total as usize)).unwrap_or(0) + 1;
     let patterns = &mut worker.patterns();
     let decision = Decider { head: &head, reading: &reading, patterns, draw: &mut draw }.decide(table);
@@ -246,7 +257,11 @@ fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut E
         _ if !websocket && (http10 || !settings.upstream.is_on()) => Some(ConnectionHeader::Close),
         other => other,
     };
-    fields.apply(&mut headers, framing, websocket, connection_header);
+    let shapes = worker.connector().shapes();
+    let shaped = if transport.is_http2() { fields.shaped(&headers, shapes) } else { None };
+    if shaped.is_none() {
+        fields.apply(&mut headers, framing, websocket, connection_header);
+    }
     if let Handshake::Http2(extended) = &exchange.handshake {
         extended.complete(&mut headers);
     }
@@ -254,9 +269,20 @@ fn plan(table: &RoutingTable, mut parts: Parts, has_body: bool, exchange: &mut E
     let (timeouts, retry) =
         route.map(|route| (route.route.policy.timeouts, route.route.policy.retry)).unwrap_or_default();
     let largest_head = exchange.bodies.largest_head();
-    let delivery =
-        Delivery { transport, http10, method, target, headers, sent: None, timeouts, retry, largest_head, body: None };
-    Plan { step: Step::Send(delivery), of_path }
+    let delivery = Delivery {
+        transport,
+        http10,
+        method,
+        target,
+        headers,
+        shaped,
+        sent: None,
+        timeouts,
+        retry,
+        largest_head,
+        body: None,
+    };
+    Plan { step: Step::Send(delivery), of_path, length }
 }
 
 /// An answer to an extended CONNECT: a success would begin a WebSocket that nobody speaks (RFC 8441 section 5).

@@ -15,6 +15,7 @@ use portcullis_model::policy::BodyPolicy;
 use tokio::time::Instant;
 
 use crate::body::{Room, Spool};
+use crate::clock;
 use crate::server::Worker;
 use crate::upstream::{Broken as BrokenOff, Connection, Upstream};
 
@@ -220,7 +221,7 @@ impl Receiver {
                 if let Some(upstream) = upstream {
                     self.worker.pool().put(self.connection, &upstream);
                 }
-                Ok(Instant::now())
+                Ok(clock::now())
             }
         };
         let mut queue = self.queue.borrow_mut();

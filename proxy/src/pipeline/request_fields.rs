@@ -1,15 +1,14 @@
 //! The fields an upstream receives: what the client sent, without what is not its to send, and with what is ours.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use portcullis_model::policy::ConnectionHeader;
 use portcullis_model::{ForwardedTrust, HeaderNameRules, Settings};
 
 use super::decide::{Destination, Forward};
-use super::head::{
-    ConnectionFacts, Reading, RequestHead, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
-};
+use super::head::{ConnectionFacts, Reading, RequestHead, X_FORWARDED_FOR};
 use super::hop;
 use super::names::{Meaning, Meanings};
 use super::set_headers::Expander;
@@ -17,6 +16,7 @@ use super::variables::Variables;
 use crate::access_log::WallClock;
 use crate::random::Random;
 use crate::table::CompiledRoute;
+use crate::upstream::{OUR_NAMES, Ours, Rules, Shaped, Shapes, forwarded_host};
 
 /// How the body of the request is framed for the next hop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,11 +33,7 @@ pub(super) struct RequestFields {
     pub(super) request_id: Option<HeaderValue>,
     /// None where `Host` stays as received.
     host: Option<HeaderValue>,
-    forwarded_host: HeaderValue,
-    client: HeaderValue,
-    forwarded_for: HeaderValue,
-    port: HeaderValue,
-    scheme: HeaderValue,
+    ours: Rc<Ours>,
     further: Option<Box<Further>>,
     names: HeaderNameRules,
     /// Of the fields received.
@@ -64,8 +60,9 @@ pub(crate) struct ConnectionTexts {
     peer: HeaderValue,
     /// The port that clients know: of a load balancer, where it tells; else of the listener, where that of HTTPS is 443.
     port: HeaderValue,
-    /// The host asked for last that was not in `Host`: with HTTP/2 it comes with the target, and is usually the same again.
-    host: RefCell<HeaderValue>,
+    /// What was sent on with the last request that went by the connection alone: all but the host is the same for all of them,
+    /// and that usually is.
+    ours: RefCell<Option<Rc<Ours>>>,
 }
 
 impl ConnectionTexts {
@@ -75,17 +72,27 @@ impl ConnectionTexts {
             None if facts.tls => HeaderValue::from_static("443"),
             None => HeaderValue::from(facts.port),
         };
-        let host = RefCell::new(HeaderValue::from_static(""));
-        Self { peer: value(&facts.peer.ip().to_canonical().to_string()), port, host }
+        Self { peer: value(&facts.peer.ip().to_canonical().to_string()), port, ours: RefCell::default() }
     }
 
-    /// `host` as a value, shared with the last request for the same.
-    fn host(&self, host: &str) -> HeaderValue {
-        let mut last = self.host.borrow_mut();
-        if last.as_bytes() != host.as_bytes() {
-            *last = value(host);
+    /// Where a request for `host` comes from, if nothing but its connection tells.
+    fn ours(&self, host: &str, head: &RequestHead<'_>) -> Rc<Ours> {
+        let mut last = self.ours.borrow_mut();
+        match &*last {
+            Some(ours) if forwarded_host(ours).as_bytes() == host.as_bytes() => Rc::clone(ours),
+            _ => Rc::clone(last.insert(self.new_ours(value(host), self.peer.clone(), self.peer.clone(), head))),
         }
-        last.clone()
+    }
+
+    #[inline(never)]
+    fn new_ours(&self, host: HeaderValue, client: HeaderValue, all: HeaderValue, head: &RequestHead<'_>) -> Rc<Ours> {
+        let port = head.forwarded_port().map_or_else(|| self.port.clone(), value);
+        let scheme = match head.scheme() {
+            "http" => HTTP.clone(),
+            "https" => HTTPS.clone(),
+            other => value(other),
+        };
+        Rc::new([client, all, host, port, scheme.clone(), scheme.clone(), scheme])
     }
 }
 
@@ -118,35 +125,46 @@ impl RequestFields {
             let expander = Expander { variables, request_id: request_id.as_ref(), clock };
             Further::new(expander, forward, settings)
         });
-        let (forwarded_host, is_own) = match head.forwarded_host() {
-            Some(host) => (value(host), false),
-            None => own_host(head, reading, texts),
+        let asked = reading.authority.as_ref().map_or("", |authority| authority.as_received());
+        let forwarded = head.forwarded_host();
+        let is_peer = head.peer.client == head.peer.socket;
+        let ours = if is_peer && !head.trusted && !(trust.fields && trust.append) {
+            texts.ours(asked, head)
+        } else {
+            let client = if is_peer { texts.peer.clone() } else { value(&head.peer.client.to_string()) };
+            let all = if trust.fields && trust.append { appended(head) } else { client.clone() };
+            texts.new_ours(value(forwarded.unwrap_or(asked)), client, all, head)
         };
+        let is_as_received =
+            forwarded.is_none() && head.host_field().is_some_and(|field| field.as_bytes() == asked.as_bytes());
         let host = match &forward.host {
             Some(host) => Some(HeaderValue::from_str(host).map_err(|_| InvalidHostField)?),
-            None if is_own => None,
-            None => Some(forwarded_host.clone()),
+            None if is_as_received => None,
+            None => Some(forwarded_host(&ours).clone()),
         };
-        let is_peer = head.peer.client == head.peer.socket;
-        let client = if is_peer { texts.peer.clone() } else { value(&head.peer.client.to_string()) };
         Ok(Self {
             request_id,
             host,
-            forwarded_host,
-            forwarded_for: if trust.fields && trust.append { appended(head) } else { client.clone() },
-            client,
-            port: head.forwarded_port().map_or_else(|| texts.port.clone(), value),
-            scheme: match head.scheme() {
-                "http" => HTTP.clone(),
-                "https" => HTTPS.clone(),
-                other => value(other),
-            },
+            ours,
             further,
             names: settings.header_names,
             meanings: head.meanings(),
             trusted: head.trusted,
             join_cookies: head.version == Version::HTTP_2 && head.has(Meaning::Cookie),
         })
+    }
+
+    /// The fields of the upstream over HTTP/2, where those of the client are such as come often, and can stay as they are.
+    pub(super) fn shaped(&self, headers: &HeaderMap, shapes: &Shapes) -> Option<Shaped> {
+        let meanings = self.meanings;
+        let is_plain = self.further.is_none() && !meanings.have(Meaning::Others);
+        if !is_plain || (meanings.have(Meaning::Traceparent) && !has_traceparent(headers)) {
+            return None;
+        }
+        let request_id = self.request_id.as_ref();
+        let rules = Rules { trusted: self.trusted, names: self.names, request_id: request_id.is_some() };
+        let is_dropped = |name: &HeaderName| self.is_unwanted(name);
+        shapes.shaped(headers, rules, is_dropped, &self.ours, request_id, self.host.as_ref())
     }
 
     /// Turns the fields of the client into those of the upstream.
@@ -168,13 +186,9 @@ impl RequestFields {
         if let Some(request_id) = self.request_id {
             put(headers, &X_REQUEST_ID, request_id);
         }
-        put(headers, &X_REAL_IP, self.client);
-        put(headers, &X_FORWARDED_FOR, self.forwarded_for);
-        put(headers, &X_FORWARDED_HOST, self.forwarded_host);
-        put(headers, &X_FORWARDED_PORT, self.port);
-        put(headers, &X_FORWARDED_PROTO, self.scheme.clone());
-        put(headers, &X_FORWARDED_SCHEME, self.scheme.clone());
-        put(headers, &X_SCHEME, self.scheme);
+        for (name, value) in OUR_NAMES.iter().zip(&*self.ours) {
+            put(headers, name, value.clone());
+        }
         if let Some(further) = self.further {
             further.apply(headers);
         }
@@ -306,10 +320,14 @@ fn ask_for_websocket(headers: &mut HeaderMap) {
 /// `traceparent` goes on if it is one, and `tracestate` goes with it.
 #[inline(never)]
 fn check_traceparent(headers: &mut HeaderMap) {
-    if headers.get(&TRACEPARENT).is_some_and(|value| !is_traceparent(value.as_bytes())) {
+    if !has_traceparent(headers) {
         headers.remove(&TRACEPARENT);
         headers.remove(&TRACESTATE);
     }
+}
+
+fn has_traceparent(headers: &HeaderMap) -> bool {
+    headers.get(&TRACEPARENT).is_some_and(|value| is_traceparent(value.as_bytes()))
 }
 
 /// Whether the client address is read from the request, so that where it was read from may be of use.
@@ -341,15 +359,6 @@ fn appended(head: &RequestHead<'_>) -> HeaderValue {
     match joined(head.headers, &X_FORWARDED_FOR).as_ref().and_then(|before| before.to_str().ok()) {
         Some(before) if head.trusted => value(&format!("{before}, {peer}")),
         _ => value(&peer.to_string()),
-    }
-}
-
-/// The host asked for, as received, and whether it is what `Host` says. Usually it is, and shared.
-fn own_host(head: &RequestHead<'_>, reading: &Reading<'_>, texts: &ConnectionTexts) -> (HeaderValue, bool) {
-    let host = reading.authority.as_ref().map_or("", |authority| authority.as_received());
-    match head.host_field().filter(|field| field.as_bytes() == host.as_bytes()) {
-        Some(field) => (field.clone(), true),
-        None => (texts.host(host), false),
     }
 }
 
@@ -424,10 +433,7 @@ static HTTPS: HeaderValue = HeaderValue::from_static("https");
 static HOST: HeaderName = header::HOST;
 static CONNECTION: HeaderName = header::CONNECTION;
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-static X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
 static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-static X_SCHEME: HeaderName = HeaderName::from_static("x-scheme");
 static X_ORIGINAL_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-original-forwarded-for");
 static X_ORIGINAL_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-original-forwarded-host");
 static X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");

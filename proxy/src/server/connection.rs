@@ -16,6 +16,7 @@ use super::detect::{self, HttpVersion};
 use super::drain::Stage;
 use super::proxy_protocol::{self, Header};
 use super::{http1, http2, tls};
+use crate::clock;
 use crate::pipeline::{ConnectionFacts, ConnectionTexts, ConnectionVariables, Proxied, TlsFacts, Tunnel};
 use crate::stream::{ClientStream, Meter, Patience, Socket, SocketWatch, Timed};
 
@@ -24,6 +25,7 @@ pub(crate) struct ClientConnection {
     worker: Rc<Worker>,
     facts: ConnectionFacts,
     texts: ConnectionTexts,
+    plain_host: RefCell<Rc<str>>,
     meter: Rc<Meter>,
     settings: Cell<ClientSettings>,
     tls: Option<Box<TlsFacts>>,
@@ -114,6 +116,7 @@ async fn begin(
         number: worker.next_connection(),
         worker,
         texts: ConnectionTexts::new(&facts),
+        plain_host: RefCell::default(),
         facts,
         meter,
         settings: Cell::new(settings),
@@ -220,6 +223,17 @@ impl ClientConnection {
         &self.texts
     }
 
+    /// The host that was asked for last and is plain ([`portcullis_model::Authority::is_plain`]); empty where there was none.
+    /// Usually it is asked for again.
+    pub(crate) fn plain_host(&self) -> Rc<str> {
+        Rc::clone(&self.plain_host.borrow())
+    }
+
+    /// A plain host was asked for.
+    pub(crate) fn note_plain_host(&self, host: &str) {
+        *self.plain_host.borrow_mut() = host.into();
+    }
+
     pub(crate) fn meter(&self) -> &Rc<Meter> {
         &self.meter
     }
@@ -249,14 +263,14 @@ impl ClientConnection {
         self.requests.set(self.requests.get() + 1);
         self.under_way.set(self.under_way.get() + 1);
         if self.version == HttpVersion::Http2 {
-            return Instant::now();
+            return clock::now();
         }
         self.contradicts.set(self.meter.take_head_lines().contradict());
         self.meter.set_in_rest(false);
         self.meter.speak();
         self.meter.set_head_patience(settings.header_timeout);
         self.meter.set_patience(if has_body { Patience::Gap(settings.body_timeout) } else { Patience::Unlimited });
-        self.meter.take_head_began().unwrap_or_else(Instant::now)
+        self.meter.take_head_began().unwrap_or_else(clock::now)
     }
 
     /// Whether the request that began last says in two ways how long its body is.
@@ -286,7 +300,7 @@ impl ClientConnection {
     pub(crate) fn drain_over(&self) {
         self.draining.set(false);
         if self.under_way.get() == 0 {
-            self.await_request(Instant::now());
+            self.await_request(clock::now());
         }
     }
 
@@ -402,6 +416,7 @@ pub(super) mod testing {
         let limit = Duration::from_secs(60);
         Rc::new(ClientConnection {
             texts: ConnectionTexts::new(&facts),
+            plain_host: RefCell::default(),
             facts,
             meter: Rc::new(Meter::new(Patience::Unlimited, limit, limit)),
             settings: Cell::new(worker.table().settings().client),

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::clock::TaskTurn;
 use crate::metrics::Counters;
 
 /// Starts a task on this worker.
@@ -28,6 +29,7 @@ impl<F: Future<Output = ()>> Future for Isolated<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
+        let _turn = TaskTurn::begin();
         // What a panic may leave half done belongs to this task alone, which is not polled again.
         match std::panic::catch_unwind(AssertUnwindSafe(|| this.task.poll(cx))) {
             Ok(polled) => polled,

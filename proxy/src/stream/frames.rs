@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::meter::{Meter, Patience};
+use crate::clock;
 
 /// Where in a stream of frames its reader is.
 #[derive(Debug)]
@@ -151,7 +152,7 @@ impl Frames {
             meter.set_patience(Patience::Gap(self.limits.data));
         } else if in_frame || self.in_fields {
             if !matches!(meter.patience(), Patience::Head(_)) {
-                meter.set_patience(Patience::Head(Instant::now() + self.limits.fields));
+                meter.set_patience(Patience::Head(clock::now() + self.limits.fields));
             }
         } else {
             meter.set_patience(Patience::Unlimited);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::HeadLines;
+use crate::clock;
 
 /// The limits and counts of one stream, shared between the stream and whoever steers it.
 #[derive(Debug)]
@@ -265,14 +266,14 @@ impl Meter {
         self.received.set(self.received.get().wrapping_add(octets as u64));
         match self.patience.get() {
             Patience::Idle(_) => {
-                let now = Instant::now();
+                let now = clock::now();
                 self.head_began.set(Some(now));
                 self.patience.set(Patience::Head(now + self.head_patience.get()));
                 if self.doze.get() != Doze::Never {
                     self.doze.set(Doze::Wanted);
                 }
             }
-            Patience::Head(_) if self.head_began.get().is_none() => self.head_began.set(Some(Instant::now())),
+            Patience::Head(_) if self.head_began.get().is_none() => self.head_began.set(Some(clock::now())),
             Patience::Unlimited | Patience::Head(_) | Patience::Gap(_) => {}
         }
     }
@@ -281,7 +282,7 @@ impl Meter {
     pub(super) fn note_written(&self, octets: usize) {
         self.stalled_since.set(None);
         if matches!(self.patience.get(), Patience::Gap(_)) {
-            self.silent_since.set(Some(Instant::now()));
+            self.silent_since.set(Some(clock::now()));
         }
         self.sent.set(self.sent.get().wrapping_add(octets as u64));
     }
@@ -304,7 +305,7 @@ impl Meter {
 
     /// The other side does not take what is to be written.
     pub(super) fn note_blocked(&self) {
-        self.blocked.set(Some(Instant::now()));
+        self.blocked.set(Some(clock::now()));
     }
 
     /// When the stream will doze, if nothing comes.
@@ -345,7 +346,7 @@ impl Meter {
 }
 
 fn since(moment: &Cell<Option<Instant>>) -> Instant {
-    let since = moment.get().unwrap_or_else(Instant::now);
+    let since = moment.get().unwrap_or_else(clock::now);
     moment.set(Some(since));
     since
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::connection::{Connection, Http1Connection, Peer, Transport};
 use super::http1::{Exchanges, Spares};
 use super::http2::{Http2Pool, Place};
+use super::shape::Shapes;
 use super::tls_configs::{TlsConfigs, TlsId};
 use crate::error::ProxyError;
 use crate::stream::{Meter, Patience, Timed, UpstreamStream};
@@ -23,6 +24,7 @@ pub(crate) struct Connector {
     tls: TlsConfigs,
     http2: Http2Pool,
     spares: Rc<Spares>,
+    shapes: Shapes,
 }
 
 /// How long a connection that many exchanges share may take nothing. One of its own goes by its exchange.
@@ -30,7 +32,7 @@ const STALL: Duration = Duration::from_secs(60);
 
 impl Connector {
     pub(crate) fn new(tls: ClientConfig) -> Self {
-        Self { tls: TlsConfigs::new(tls), http2: Http2Pool::new(), spares: Rc::default() }
+        Self { tls: TlsConfigs::new(tls), http2: Http2Pool::new(), spares: Rc::default(), shapes: Shapes::default() }
     }
 
     /// The number of TLS settings, by which a [`Transport`] names them.
@@ -41,6 +43,11 @@ impl Connector {
     /// Buffers for exchanges of HTTP/1.
     pub(super) fn spares(&self) -> &Spares {
         &self.spares
+    }
+
+    /// How requests go out over HTTP/2.
+    pub(crate) fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     /// Goes by these limits from now on.
@@ -55,11 +62,11 @@ impl Connector {
     }
 
     /// A share in a connection that is there.
-    pub(crate) fn open(&self, peer: Peer) -> Option<Box<Connection>> {
+    pub(crate) fn open(&self, peer: Peer, now: Instant) -> Option<Box<Connection>> {
         if !peer.1.is_http2() {
             return None;
         }
-        self.http2.open(peer).map(|stream| Box::new(Connection::Http2(stream, peer)))
+        self.http2.open(peer, now).map(|stream| Box::new(Connection::Http2(stream, peer)))
     }
 
     /// Connects within `limit`, TLS included. Exchanges of HTTP/2 share connections.

@@ -77,8 +77,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for the response head; the body is had from the connection then. The limits hold until the
-    /// exchange is over, body included.
+    /// Sends a request, which it is time for `now`, and waits for the response head; the body is had from the connection then.
+    /// The limits hold until the exchange is over, body included.
     ///
     /// # Errors
     ///
@@ -86,6 +86,7 @@ impl Connection {
     pub(super) fn exchange<'c>(
         &'c mut self,
         delivery: &mut Delivery,
+        now: Instant,
     ) -> impl Future<Output = Result<ResponseParts, SendError>> + use<'c> {
         // Begun at once, so that the future has no room for the request.
         match self {
@@ -95,8 +96,7 @@ impl Connection {
                 Exchanging::Own { exchanging }
             }
             Self::Http2(stream, (_, transport)) => {
-                let (request, read) = (delivery.request(), delivery.timeouts.read.duration());
-                Exchanging::Shared { exchanging: stream.exchange(request, transport.tls().is_some(), read) }
+                Exchanging::Shared { exchanging: stream.exchange(delivery, transport.tls().is_some(), now) }
             }
         }
     }

@@ -1,7 +1,6 @@
 //! HTTP/2 connections to endpoints, each shared by many exchanges of one worker (RFC 9113).
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{Builder, ResponseFuture, SendRequest};
+use hashbrown::HashMap;
 use http::Request;
 use portcullis_model::UpstreamKeepalive;
 use tokio::sync::Notify;
@@ -16,13 +16,18 @@ use tokio::time::Instant;
 
 use super::connection::Peer;
 use super::exchange_error::ExchangeError;
+use super::http2_head::Origins;
 use super::http2_stream::Http2Stream;
+use crate::clock;
 use crate::error::ProxyError;
 use crate::stream::{Timed, UpstreamStream};
-use crate::timer::Alarm;
+use alarms::Alarms;
 use keep_alive::{Activity, Quiet};
 
+mod alarms;
 mod keep_alive;
+
+pub(super) use alarms::Lent;
 
 /// Most exchanges on one connection at a time; fewer where the upstream says so (`SETTINGS_MAX_CONCURRENT_STREAMS`).
 const STREAMS: u32 = 100;
@@ -64,8 +69,9 @@ pub(super) struct Multiplexed {
     requests: Cell<u32>,
     cancelled: Cell<u32>,
     retired: Cell<bool>,
-    /// Of exchanges that are over, for those to come: setting an alarm anew is cheaper than making one.
-    alarms: RefCell<Vec<Alarm>>,
+    /// Where requests were sent last.
+    origins: Origins,
+    alarms: Alarms,
 }
 
 type Driver = h2::client::Connection<Timed<UpstreamStream>, Bytes>;
@@ -108,19 +114,27 @@ impl Http2Pool {
     }
 
     /// Room on a connection to `peer` that is there.
-    pub(super) fn open(&self, peer: Peer) -> Option<Http2Stream> {
+    pub(super) fn open(&self, peer: Peer, now: Instant) -> Option<Http2Stream> {
         let limits = self.limits.get();
         let mut hubs = self.hubs.borrow_mut();
         let hub = hubs.get_mut(&peer)?;
-        let now = Instant::now();
-        hub.open.retain(|connection| connection.takes_more(&limits, now) && !connection.is_stale(now, limits.idle));
-        let connection = hub.open.iter().find(|connection| connection.has_room())?;
-        Some(Http2Stream::new(connection))
+        let mut place = 0;
+        // Those behind the first that will do are left to be swept out.
+        while let Some(connection) = hub.open.get(place) {
+            if !connection.takes_more(&limits, now) || connection.is_stale(now, limits.idle) {
+                hub.open.remove(place);
+            } else if connection.has_room() {
+                return Some(Http2Stream::new(connection));
+            } else {
+                place += 1;
+            }
+        }
+        None
     }
 
     /// The same, or how to come by it.
     pub(super) fn place(&self, peer: Peer) -> Place<'_> {
-        if let Some(stream) = self.open(peer) {
+        if let Some(stream) = self.open(peer, clock::now()) {
             return Place::Open(stream);
         }
         if !self.limits.get().is_on() {
@@ -204,7 +218,8 @@ impl Multiplexed {
             requests: Cell::new(0),
             cancelled: Cell::new(0),
             retired: Cell::new(false),
-            alarms: RefCell::default(),
+            origins: Origins::default(),
+            alarms: Alarms::new(),
         }
     }
 
@@ -227,8 +242,8 @@ impl Multiplexed {
 
     /// Whether one more exchange can begin at once.
     fn has_room(&self) -> bool {
-        let most = self.sender.borrow().current_max_send_streams();
-        self.activity.under_way.get() < most.min(STREAMS as usize)
+        let under_way = self.activity.under_way.get();
+        under_way < STREAMS as usize && under_way < self.sender.borrow().current_max_send_streams()
     }
 
     fn is_stale(&self, now: Instant, limit: Duration) -> bool {
@@ -255,28 +270,37 @@ impl Multiplexed {
         sender.send_request(head, whole)
     }
 
+    /// Where requests were sent last.
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
     /// Something came from the other side.
     pub(super) fn note_sign(&self) {
         self.activity.heard.set(true);
     }
 
-    /// An exchange begins: its alarm, and whether it is the first.
-    pub(super) fn begin(&self) -> (Alarm, bool) {
+    /// What limits the time that exchanges wait.
+    pub(super) fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    /// An exchange begins. Whether it is the first.
+    pub(super) fn begin(&self) -> bool {
         self.activity.under_way.set(self.activity.under_way.get() + 1);
         self.activity.asked.set(true);
         self.requests.set(self.requests.get().saturating_add(1));
-        (self.alarms.borrow_mut().pop().unwrap_or_default(), self.requests.get() == 1)
+        self.requests.get() == 1
     }
 
     /// An exchange is over, early or not.
-    pub(super) fn end(&self, alarm: Alarm, cancelled: bool) {
-        let mut alarms = self.alarms.borrow_mut();
-        if alarms.len() < STREAMS as usize {
-            alarms.push(alarm);
-        }
-        self.activity.under_way.set(self.activity.under_way.get().saturating_sub(1));
+    pub(super) fn end(&self, cancelled: bool) {
+        let under_way = self.activity.under_way.get().saturating_sub(1);
+        self.activity.under_way.set(under_way);
         self.cancelled.set(self.cancelled.get().saturating_add(u32::from(cancelled)));
-        self.idle_since.set(Instant::now());
+        if under_way == 0 {
+            self.idle_since.set(clock::now());
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use http_body::{Frame, SizeHint};
 
 use super::connection::Broken;
@@ -71,7 +71,8 @@ impl Download {
 
 /// `Content-Length`, if all of them agree.
 fn length(headers: &HeaderMap) -> Option<u64> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(|value| value.to_str().ok()?.parse().ok());
-    let first = lengths.next()??;
-    lengths.all(|other| other == Some(first)).then_some(first)
+    let number = |value: &HeaderValue| value.to_str().ok()?.parse().ok();
+    let first: u64 = number(headers.get(header::CONTENT_LENGTH)?)?;
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    lengths.all(|other| number(other) == Some(first)).then_some(first)
 }

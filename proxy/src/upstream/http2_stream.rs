@@ -9,27 +9,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::Reason;
 use h2::client::ResponseFuture;
-use http::Request;
 use http::response::Parts as ResponseParts;
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::Delivery;
 use super::connection::{Broken, SendError};
 use super::exchange_error::ExchangeError;
-use super::http2::Multiplexed;
+use super::http2::{Lent, Multiplexed};
 use super::http2_download::Download;
-use super::http2_head::translated;
 use super::http2_upload::{Upload, Uploading, is_whole};
-use crate::body::RequestBody;
 use crate::error::ProxyError;
-use crate::timer::Alarm;
 
 /// A share in a connection: room for one exchange.
 pub(crate) struct Http2Stream {
     connection: Rc<Multiplexed>,
     progress: Progress,
     uploading: Option<Uploading>,
-    alarm: Alarm,
+    alarm: Option<Lent>,
     read_timeout: Duration,
     waiting_since: Option<Instant>,
     first: bool,
@@ -49,12 +46,12 @@ enum Progress {
 
 impl Http2Stream {
     pub(super) fn new(connection: &Rc<Multiplexed>) -> Self {
-        let (alarm, first) = connection.begin();
+        let first = connection.begin();
         Self {
             connection: Rc::clone(connection),
             progress: Progress::Nothing,
             uploading: None,
-            alarm,
+            alarm: None,
             read_timeout: Duration::MAX,
             waiting_since: None,
             first,
@@ -75,21 +72,22 @@ impl Http2Stream {
     /// [`SendError`], which says whether the request may have been looked at.
     pub(super) fn exchange(
         &mut self,
-        request: Request<RequestBody>,
+        delivery: &mut Delivery,
         tls: bool,
-        read_timeout: Duration,
-    ) -> impl Future<Output = Result<ResponseParts, SendError>> {
-        self.read_timeout = read_timeout;
+        now: Instant,
+    ) -> impl Future<Output = Result<ResponseParts, SendError>> + use<'_> {
+        self.waiting_since = Some(now);
+        self.read_timeout = delivery.timeouts.read.duration();
         // Sent at once, so that the future has no room for the request.
-        let asked = self.ask(request, tls);
+        let asked = self.ask(delivery, tls);
         async {
             asked?;
             std::future::poll_fn(|cx| self.poll_head(cx)).await
         }
     }
 
-    fn ask(&mut self, request: Request<RequestBody>, tls: bool) -> Result<(), SendError> {
-        let (head, body) = translated(request, tls).ok_or(UNSENDABLE)?;
+    fn ask(&mut self, delivery: &mut Delivery, tls: bool) -> Result<(), SendError> {
+        let (head, body) = delivery.request(self.connection.origins(), tls, self.first).ok_or(UNSENDABLE)?;
         let whole = is_whole(&body);
         let (response, stream) = self.connection.send(head, whole).map_err(|error| self.not_sent(error))?;
         self.progress = Progress::Asked(response, (!whole).then(|| Upload::new(body, stream)));
@@ -99,10 +97,12 @@ impl Http2Stream {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseParts, SendError>> {
         let Progress::Asked(response, upload) = &mut self.progress else { return Poll::Ready(Err(UNSENDABLE)) };
         // Most bodies are there as a whole, and go out together with the head.
-        if let Some(mut upload) = upload.take()
-            && upload.poll(cx).is_pending()
-        {
-            self.uploading = Some(upload.detach());
+        if let Some(begun) = upload {
+            if begun.poll(cx).is_ready() {
+                *upload = None;
+            } else {
+                self.uploading = upload.take().map(Upload::detach);
+            }
         }
         match Pin::new(response).poll(cx) {
             Poll::Ready(Ok(response)) => {
@@ -186,7 +186,8 @@ impl Http2Stream {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let since = self.uploading.as_ref().map_or(since, |uploading| since.max(uploading.last_beat()));
         let Some(deadline) = since.checked_add(self.read_timeout) else { return false };
-        self.late = self.alarm.poll(deadline, cx);
+        let lent = self.alarm.get_or_insert_with(|| self.connection.alarms().lend(cx.waker()));
+        self.late = lent.alarm.poll(deadline, cx);
         self.late
     }
 
@@ -221,6 +222,9 @@ impl Drop for Http2Stream {
         if let Some(uploading) = &self.uploading {
             uploading.stop();
         }
-        self.connection.end(std::mem::take(&mut self.alarm), !self.finished);
+        if let Some(lent) = self.alarm.take() {
+            self.connection.alarms().give_back(lent);
+        }
+        self.connection.end(!self.finished);
     }
 }

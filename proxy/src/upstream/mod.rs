@@ -19,6 +19,7 @@ mod ring;
 mod send;
 mod sent_fields;
 mod session;
+mod shape;
 mod tls;
 mod tls_configs;
 
@@ -33,5 +34,6 @@ pub(crate) use pool::Pool;
 pub(crate) use ring::hash;
 pub(crate) use send::{Attempt, Attempts, Delivery, Sent, send};
 pub(crate) use session::Session;
+pub(crate) use shape::{OUR_NAMES, Ours, Rules, Shaped, Shapes, forwarded_host};
 pub(crate) use tls::unverified as unverified_tls;
 pub(crate) use tls_configs::TlsId;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Upstream;
 use super::connection::{Connection, Http1Connection, Peer};
+use crate::clock;
 
 /// The idle connections of a worker.
 #[derive(Debug, Default)]
@@ -52,7 +53,7 @@ impl Pool {
         let mut place = connections.len();
         while let Some(idle) = place.checked_sub(1).and_then(|last| connections.get_mut(last)) {
             place -= 1;
-            let age = idle.since.elapsed();
+            let age = clock::now() - idle.since;
             if age >= limit || idle.is_closed() {
                 connections.remove(place);
                 self.count.set(self.count.get() - 1);
@@ -70,15 +71,17 @@ impl Pool {
     /// Keeps a connection whose exchange is over, unless it was used enough. One that is shared is left to those who share it.
     pub(crate) fn put(&self, mut connection: Box<Connection>, upstream: &Arc<Upstream>) {
         let peer = connection.peer();
-        let (limits, now) = (self.limits.get(), Instant::now());
-        match &mut *connection {
+        let limits = self.limits.get();
+        let now = match &mut *connection {
             Connection::Http2(stream, _) => return stream.finish(),
             Connection::Http1(connection) => {
+                let now = clock::now();
                 if !connection.finish(upstream) || !connection.may_be_reused(now, limits.age, limits.requests) {
                     return;
                 }
+                now
             }
-        }
+        };
         if self.make_room(limits.connections) {
             self.idle.borrow_mut().entry(peer).or_default().push(Idle { connection, since: now });
             self.count.set(self.count.get() + 1);

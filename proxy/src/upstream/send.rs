@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use http::response::Parts as ResponseParts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use portcullis_model::policy::{FailedTry, Retry, RetryCondition, Timeouts};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::connection::{Connection, SendError, Transport};
 use super::http1::Outbound;
+use super::http2_head::{self, Origins};
 use super::pool::Wanted;
 use super::response_head;
 use super::sent_fields::SentFields;
+use super::shape::Shaped;
 use super::{Choice, Upstream};
 use crate::body::{BodySource, RequestBody};
+use crate::clock;
 use crate::error::{ProxyError, Side};
 use crate::server::Worker;
 
@@ -31,8 +34,10 @@ pub(crate) struct Delivery {
     pub(crate) method: Method,
     /// Target in origin form.
     pub(crate) target: PathAndQuery,
-    /// All fields, `Host` and framing included. Given away with the first try over HTTP/2.
+    /// All fields, `Host` and framing included. Given away with the first try over HTTP/2, unless they are `shaped`.
     pub(crate) headers: HeaderMap,
+    /// What goes out over HTTP/2 instead of `headers`, which are those received then, and not changed any more.
+    pub(crate) shaped: Option<Shaped>,
     /// What was given away.
     pub(crate) sent: Option<SentFields>,
     /// Time limits of each try.
@@ -92,15 +97,16 @@ pub(crate) async fn send(
     let mut again: Option<SocketAddr> = None;
     loop {
         let is_first_choice = again.is_none();
+        let now = clock::now();
         let (address, pooled) = match again.take() {
             Some(address) => (address, None),
             None => {
                 tries += 1;
                 let address = pick(worker, upstream, choice, log).ok_or(ProxyError::NoEndpoints)?;
-                (address, pooled(worker, delivery, address))
+                (address, pooled(worker, delivery, address, now))
             }
         };
-        again = match attempt(worker, delivery, address, pooled, log).await {
+        again = match attempt(worker, delivery, (address, now), pooled, log).await {
             Ok(sent) if !delivery.refuses(&sent, tries, upstream, log) => {
                 worker.connector().spares().keep_map(std::mem::take(&mut delivery.headers));
                 return Ok(sent);
@@ -137,6 +143,15 @@ impl Delivery {
         self.http10 && !self.headers.contains_key(header::CONTENT_LENGTH)
     }
 
+    /// The length of a body that is framed by it (RFC 9112 section 6.2).
+    pub(crate) fn note_length(&mut self, octets: u64) {
+        // The body itself tells where they are shaped.
+        if self.shaped.is_none() {
+            self.headers.remove(header::TRANSFER_ENCODING);
+            self.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(octets));
+        }
+    }
+
     /// Whether a response is to be dropped for that of another try, because of its status.
     fn refuses(&self, sent: &Sent, tries: usize, upstream: &Upstream, log: &[Attempt]) -> bool {
         let condition = RetryCondition::of_status(sent.head.status.as_u16());
@@ -162,7 +177,7 @@ impl Delivery {
             may_do_twice: !unsent && !is_idempotent(&self.method),
             tries,
             endpoints: upstream.with_endpoints(<[_]>::len),
-            elapsed: log.first().map_or(Duration::ZERO, |first| first.began.elapsed()),
+            elapsed: log.first().map_or(Duration::ZERO, |first| clock::now() - first.began),
         };
         self.retry.may_repeat(&failed) && self.has_whole_body()
     }
@@ -216,13 +231,29 @@ impl Delivery {
         std::mem::take(&mut self.headers)
     }
 
-    /// The request for one try over HTTP/2.
-    pub(super) fn request(&mut self) -> Request<RequestBody> {
-        let mut request = Request::new(self.attempt());
-        request.method_mut().clone_from(&self.method);
-        *request.uri_mut() = Uri::from(self.target.clone());
-        *request.headers_mut() = self.fields();
-        request
+    /// The request for one try over HTTP/2, which may be the first of its connection; none where its host is none.
+    pub(super) fn request(&mut self, origins: &Origins, tls: bool, first: bool) -> Option<(Request<()>, RequestBody)> {
+        let body = self.attempt();
+        let (headers, uri) = match &self.shaped {
+            Some(shaped) => {
+                let (mut headers, has_length) = shaped.fields(&mut self.headers, self.body.is_some(), first);
+                if !has_length {
+                    http2_head::put_length(&mut headers, &self.method, &body);
+                }
+                (headers, origins.uri(shaped.host(), tls, self.target.clone())?)
+            }
+            None => {
+                let (mut headers, host) = http2_head::translated(self.fields(), first)?;
+                http2_head::put_length(&mut headers, &self.method, &body);
+                (headers, origins.uri(&host, tls, self.target.clone())?)
+            }
+        };
+        let mut head = Request::new(());
+        *head.version_mut() = Version::HTTP_2;
+        head.method_mut().clone_from(&self.method);
+        *head.uri_mut() = uri;
+        *head.headers_mut() = headers;
+        Some((head, body))
     }
 }
 
@@ -247,34 +278,33 @@ fn pick(worker: &Worker, upstream: &Upstream, choice: &Choice, log: &[Attempt]) 
     worker.balancer().pick(choice, upstream, &tried, worker.random()).map(|endpoint| endpoint.address)
 }
 
-fn pooled(worker: &Worker, delivery: &Delivery, address: SocketAddr) -> Option<Box<Connection>> {
+fn pooled(worker: &Worker, delivery: &Delivery, address: SocketAddr, now: Instant) -> Option<Box<Connection>> {
     let wanted = if delivery.may_meet_closing() { Wanted::Any } else { Wanted::Fresh };
     let peer = (address, delivery.transport);
-    worker.connector().open(peer).or_else(|| worker.pool().take(peer, wanted))
+    worker.connector().open(peer, now).or_else(|| worker.pool().take(peer, wanted))
 }
 
 async fn attempt(
     worker: &Worker,
     delivery: &mut Delivery,
-    address: SocketAddr,
+    (address, began): (SocketAddr, Instant),
     pooled: Option<Box<Connection>>,
     log: &mut Attempts,
 ) -> Result<Sent, Failure> {
-    let began = Instant::now();
     let connected = pooled.is_some().then_some(Duration::ZERO);
     log.push(Attempt { address, status: 0, began, connected, head: None, over: None, octets: 0 });
     let mut reused = pooled.is_some();
-    let mut connection = match pooled {
-        Some(connection) => connection,
-        None => connect(worker, delivery, address, log).await?,
+    let (mut connection, now) = match pooled {
+        Some(connection) => (connection, began),
+        None => (connect(worker, delivery, address, log).await?, clock::now()),
     };
     reused |= !connection.is_new();
     let before = connection.received();
-    match connection.exchange(delivery).await {
+    match connection.exchange(delivery, now).await {
         Ok(head) => {
             if let Some(attempt) = log.last_mut() {
                 attempt.status = head.status.as_u16();
-                attempt.head = Some(began.elapsed());
+                attempt.head = Some(clock::now() - began);
             }
             match response_head::check(&head, delivery.largest_head.into()) {
                 Ok(()) => Ok(Sent { head, connection }),
@@ -301,7 +331,7 @@ async fn connect(
         worker.counters().upstream_connections.add(1);
     }
     if let Some(attempt) = log.last_mut() {
-        attempt.connected = Some(attempt.began.elapsed());
+        attempt.connected = Some(clock::now() - attempt.began);
     }
     Ok(connection)
 }
@@ -315,6 +345,6 @@ fn note_failure(log: &mut [Attempt], error: &ProxyError) {
 
 fn note_over(log: &mut [Attempt]) {
     if let Some(attempt) = log.last_mut() {
-        attempt.over = Some(attempt.began.elapsed());
+        attempt.over = Some(clock::now() - attempt.began);
     }
 }

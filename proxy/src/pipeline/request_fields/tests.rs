@@ -264,3 +264,72 @@ fn framing_is_our_own() {
         assert_eq!(field(&parts.headers, name), want, "{name}");
     }
 }
+
+#[test]
+fn what_has_a_shape_goes_out_over_http2_as_it_would_without() {
+    let mut trusting = Settings::default();
+    trusting.forwarded.fields = true;
+    trusting.header_names.underscores = true;
+    let plain = Settings { request_id: false, ..Settings::default() };
+    for (lines, facts, has_shape) in [
+        (
+            "POST https://a.example/ HTTP/2\nContent-Type: application/grpc\nTE: trailers\nUser-Agent: x\nGrpc-Timeout: 1S",
+            TLS,
+            true,
+        ),
+        (
+            "GET https://a.example/ HTTP/2\nX-Real-IP: 9.9.9.9\nX-Scheme: x\nCookie: a=1\nX-Request-ID: q\nX-Other: 1",
+            TLS,
+            true,
+        ),
+        (
+            "GET / HTTP/1.1\nHost: A.example:8080\nContent-Length: 5\nX-Forwarded-Host: b\nX-Forwarded-For: 1.2.3.4",
+            PLAIN,
+            true,
+        ),
+        (
+            "GET / HTTP/1.1\nHost: a\nConnection: keep-alive, upgrade\nUpgrade: h2c\nKeep-Alive: 5\nProxy: x\nExpect: y",
+            PLAIN,
+            false,
+        ),
+        (
+            "GET / HTTP/1.1\nHost: a\nConnection: Keep-Alive\nKeep-Alive: 5\nProxy: x\nTrailer: y\nX_Under: 1\nX_Scheme: 2\na.b: 3",
+            PLAIN,
+            true,
+        ),
+        (
+            "GET / HTTP/1.1\nHost: a\nForwarded: x\nSSL-Client-Verify: x\nX-Original-URL: /x\nX-HTTP-Method-Override: PUT",
+            PLAIN,
+            true,
+        ),
+        (
+            "GET / HTTP/1.1\nHost: a\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\ntracestate: a",
+            PLAIN,
+            true,
+        ),
+        ("GET / HTTP/1.1\nHost: a\ntraceparent: x\ntracestate: a", PLAIN, false),
+        ("GET https://a/ HTTP/2\nCookie: a=1\nCookie: b=2", TLS, false),
+        ("GET / HTTP/1.0", PLAIN, true),
+    ] {
+        for settings in [&Settings::default(), &trusting, &plain] {
+            let mut parts = parts(lines);
+            let (fields, same) = {
+                let head = RequestHead::new(&parts, facts, settings);
+                let mut fields = made(&head, &forward(), settings, &facts);
+                let same = made(&head, &forward(), settings, &facts);
+                fields.request_id.clone_from(&same.request_id);
+                (fields, same)
+            };
+            let shapes = Shapes::default();
+            assert!(fields.shaped(&parts.headers, &shapes).is_none(), "nothing is known yet");
+            let shaped = fields.shaped(&parts.headers, &shapes);
+            assert!(shaped.is_some() == has_shape || fields.further.is_some(), "{lines}");
+            let Some(shaped) = shaped else { continue };
+            let sent = shaped.fields(&mut parts.headers.clone(), true, false).0;
+            same.apply(&mut parts.headers, Framing::AsReceived, false, None);
+            assert_eq!(parts.headers.remove(header::HOST).as_ref(), Some(shaped.host()), "{lines}");
+            parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            assert_eq!(sent, parts.headers, "{lines}");
+        }
+    }
+}

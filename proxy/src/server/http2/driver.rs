@@ -44,6 +44,13 @@ pub(super) struct Driver<H, F> {
 /// How long a client may be silent, with streams or without.
 const SILENCE: Silence = Silence { ping: Duration::from_secs(60), pong: Duration::from_secs(20) };
 
+/// Alarms and the like outlive it here and there, with wakers of its streams: they need not keep its task.
+impl<H, F> Drop for Driver<H, F> {
+    fn drop(&mut self) {
+        self.hub.forget();
+    }
+}
+
 type Stream = Sipped<Timed<ClientStream>>;
 
 enum Link {
@@ -155,7 +162,7 @@ where
                 None => return respond.send_reset(Reason::INTERNAL_ERROR),
             }
         } else {
-            (ClientBody::of_stream(stream, &parts.headers), None)
+            (ClientBody::of_stream(stream), None)
         };
         let Self { streams, handle, .. } = self;
         streams.begin(|| handle(Request::from_parts(parts, body)), respond, connect);

@@ -11,11 +11,12 @@ use h2::{Reason, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
 use super::super::connection::ClientConnection;
 use super::super::stall::Stall;
 use super::upgraded::Connect;
+use crate::clock;
+use crate::hpack;
 use crate::pipeline::ResponseBody;
 
 pin_project! {
@@ -81,9 +82,11 @@ impl Sending {
         let (mut head, body) = response.into_parts();
         remove_connection_fields(&mut head.headers);
         if !head.headers.contains_key(header::DATE) {
-            let date = connection.worker().http_date().value(Instant::now());
+            let date = connection.worker().http_date().value(clock::now());
             head.headers.insert(header::DATE, date);
         }
+        // Above all the date: the table of a connection would fill with those of its seconds, each of which is looked at first.
+        hpack::keep_out_of_table(&mut head.headers);
         if let Some(connect) = connect.filter(|_| head.status.is_success()) {
             connect.complete(Response::from_parts(head, ()), respond);
             return None;
@@ -114,16 +117,19 @@ impl Sending {
                     Poll::Pending => return self.stall.poll(connection, cx),
                 }
             }
-            if let Some(Piece { data, is_last }) = self.waiting.take() {
+            if let Some(piece) = self.waiting.take() {
                 self.stall.over();
-                // Fails where the client has reset the stream.
-                if self.stream.send_data(data, is_last).is_err() || is_last {
+                if !self.send(piece) {
                     return Poll::Ready(());
                 }
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.take(data),
+                    Ok(data) => {
+                        if !self.take(data) {
+                            return Poll::Ready(());
+                        }
+                    }
                     Err(frame) => return self.end(frame.into_trailers().ok()),
                 },
                 Poll::Ready(Some(Err(error))) => {
@@ -138,19 +144,28 @@ impl Sending {
         }
     }
 
-    /// Takes a piece, and with it a share of the client's windows; not before it is there, since others might use them.
-    fn take(&mut self, data: Bytes) {
-        if !data.is_empty() {
-            self.stream.reserve_capacity(data.len());
+    /// Takes a piece, which goes at once or waits for a share of the client's windows; that is asked for only now, since others
+    /// might use it. False where the stream is over.
+    fn take(&mut self, data: Bytes) -> bool {
+        let piece = Piece { data, is_last: self.body.is_end_stream() };
+        let octets = piece.data.len();
+        if octets == 0 {
+            // It knows no windows, but would wait behind what does, and there might be any number of its kind.
+            return !piece.is_last || self.send(piece);
         }
-        self.waiting = Some(Piece { data, is_last: self.body.is_end_stream() });
+        self.stream.reserve_capacity(octets);
+        self.waiting = Some(piece);
+        true
+    }
+
+    /// Hands over a piece. False where the stream is over.
+    fn send(&mut self, Piece { data, is_last }: Piece) -> bool {
+        // Fails where the client has reset the stream.
+        self.stream.send_data(data, is_last).is_ok() && !is_last
     }
 
     /// Whether there is room for some of the piece: the rest waits where the frames do. False where the stream is over.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.waiting.as_ref().is_some_and(|piece| piece.data.is_empty()) {
-            return Poll::Ready(true);
-        }
         while self.stream.capacity() == 0 {
             match self.stream.poll_capacity(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -165,10 +180,7 @@ impl Sending {
     /// Ends the stream. Where that fails, the client has.
     fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<()> {
         let ended = match trailers {
-            Some(trailers) => {
-                self.stream.reserve_capacity(0);
-                self.stream.send_trailers(trailers)
-            }
+            Some(trailers) => self.stream.send_trailers(trailers),
             None => self.stream.send_data(Bytes::new(), true),
         };
         if let Err(error) = ended {

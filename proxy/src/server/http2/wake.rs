@@ -80,6 +80,11 @@ impl Hub {
         }
     }
 
+    /// The task is over: nobody is to be woken any more.
+    pub(super) fn forget(&self) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn wake_task(&self) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = &*task {
@@ -182,8 +187,11 @@ mod tests {
         hub.pause();
         assert_eq!(woken(), 2);
         connection.wake();
-        last.wake();
+        last.wake_by_ref();
         assert_eq!(woken(), 2, "it comes back anyway");
+        drop(task);
+        hub.forget();
+        assert_eq!(Arc::strong_count(&count), 1, "wakers of streams do not keep the task");
     }
 
     #[test]

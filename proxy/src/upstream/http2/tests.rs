@@ -2,10 +2,12 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use http::HeaderMap;
+use portcullis_model::policy::{Limit, Retry, Timeouts};
 use tokio::io::AsyncReadExt;
 
 use super::super::connection::Connection;
-use super::super::{Connector, Transport, unverified_tls};
+use super::super::{Connector, Delivery, Transport, unverified_tls};
 use super::*;
 use crate::stream::{Meter, Patience};
 
@@ -36,15 +38,15 @@ fn exchanges_share_a_connection_until_it_is_full() {
         let mut exchanges = vec![connect(&connector, peer).await];
         assert!(exchanges[0].is_new());
         for _ in 1..STREAMS {
-            exchanges.push(connector.open(peer).unwrap());
+            exchanges.push(connector.open(peer, Instant::now()).unwrap());
             assert!(!exchanges.last().unwrap().is_new());
         }
-        assert!(connector.open(peer).is_none(), "as many as a connection takes");
+        assert!(connector.open(peer, Instant::now()).is_none(), "as many as a connection takes");
         assert!(connect(&connector, peer).await.is_new());
         exchanges.pop();
-        assert!(connector.open(peer).is_some());
-        assert!(connector.open((peer.0, Transport::Plain)).is_none());
-        assert!(connector.open(silent()).is_none());
+        assert!(connector.open(peer, Instant::now()).is_some());
+        assert!(connector.open((peer.0, Transport::Plain), Instant::now()).is_none());
+        assert!(connector.open(silent(), Instant::now()).is_none());
     });
 }
 
@@ -55,9 +57,9 @@ fn idle_connections_are_let_go_and_busy_ones_are_not() {
         let _under_way = connect(&connector, busy).await;
         drop(connect(&connector, idle).await);
         connector.sweep(Instant::now());
-        assert!(connector.open(idle).is_some());
+        assert!(connector.open(idle, Instant::now()).is_some());
         connector.sweep(Instant::now() + UpstreamKeepalive::default().idle);
-        assert!(connector.open(idle).is_none() && connector.open(busy).is_some());
+        assert!(connector.open(idle, Instant::now()).is_none() && connector.open(busy, Instant::now()).is_some());
     });
 }
 
@@ -70,10 +72,14 @@ fn no_more_idle_connections_are_kept_than_the_settings_say() {
         }
         connector.follow(limited(2));
         connector.sweep(Instant::now());
-        assert_eq!(peers.map(|peer| connector.open(peer).is_some()), [false, true, true], "the oldest goes");
+        assert_eq!(
+            peers.map(|peer| connector.open(peer, Instant::now()).is_some()),
+            [false, true, true],
+            "the oldest goes"
+        );
         connector.follow(limited(0));
-        assert!(peers.iter().all(|peer| connector.open(*peer).is_none()));
-        assert!(connect(&connector, peers[0]).await.is_new() && connector.open(peers[0]).is_none());
+        assert!(peers.iter().all(|peer| connector.open(*peer, Instant::now()).is_none()));
+        assert!(connect(&connector, peers[0]).await.is_new() && connector.open(peers[0], Instant::now()).is_none());
     });
 }
 
@@ -83,9 +89,9 @@ fn a_connection_with_many_cancelled_exchanges_takes_no_more() {
         let peer = silent();
         let _under_way = connect(&connector, peer).await;
         for _ in 0..CANCELS {
-            drop(connector.open(peer).unwrap());
+            drop(connector.open(peer, Instant::now()).unwrap());
         }
-        assert!(connector.open(peer).is_none());
+        assert!(connector.open(peer, Instant::now()).is_none());
     });
 }
 
@@ -118,7 +124,7 @@ fn a_connection_that_nobody_needs_is_closed() {
         let (mut stream, _) = listener.accept().await.unwrap();
         drop(connection);
         tokio::task::yield_now().await;
-        assert!(connector.open(peer).is_some(), "kept for the next");
+        assert!(connector.open(peer, Instant::now()).is_some(), "kept for the next");
         connector.sweep(Instant::now() + UpstreamKeepalive::default().idle);
         let mut received = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut received));
@@ -148,11 +154,22 @@ fn exchanges_that_begin_are_no_sign_of_the_other_side() {
         let (sender, driver) = Builder::new().handshake(stream).await.unwrap();
         let connection = Rc::new(Multiplexed::new(sender, driver));
         for (path, answers) in [("/", false), ("/answered", true), ("/", false)] {
-            let mut request = Request::new(crate::body::RequestBody::Empty);
-            *request.uri_mut() = path.parse().unwrap();
-            request.headers_mut().insert("host", http::HeaderValue::from_static("a.example"));
+            let read = Limit::from(Duration::from_millis(200));
+            let mut delivery = Delivery {
+                transport: Transport::Http2,
+                http10: false,
+                method: http::Method::GET,
+                target: http::uri::PathAndQuery::from_static(path),
+                headers: HeaderMap::from_iter([(http::header::HOST, http::HeaderValue::from_static("a.example"))]),
+                shaped: None,
+                sent: None,
+                timeouts: Timeouts { read, ..Timeouts::default() },
+                retry: Retry::default(),
+                largest_head: u32::MAX,
+                body: None,
+            };
             let mut exchange = Http2Stream::new(&connection);
-            let response = exchange.exchange(request, false, Duration::from_millis(200)).await;
+            let response = exchange.exchange(&mut delivery, false, Instant::now()).await;
             assert_eq!(response.is_ok(), answers, "{path}");
             assert_eq!(connection.activity.heard.take(), answers, "{path}");
         }
