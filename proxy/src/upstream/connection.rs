@@ -52,7 +52,6 @@ pub(super) type Peer = (SocketAddr, Transport);
 
 /// What one exchange goes over.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "it is boxed wherever it is kept")]
 pub(crate) enum Connection {
     /// A connection of its own.
     Http1(Http1Connection),

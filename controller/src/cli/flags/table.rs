@@ -126,7 +126,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(LIFECYCLE, "maxmind-retries-count", Kind::Integer, "1", NotYet, "How often the download is tried."),
     flag(LIFECYCLE, "maxmind-retries-timeout", Kind::Duration, "0s", NotYet, "Pause between two tries."),
 
-    flag(LOG, "v", Kind::Integer, "0", InForce, "How much the controller logs: 3 for debug, 5 for trace. RUST_LOG has precedence."),
+    flag(LOG, "v", Kind::Integer, "0", InForce, "How much the controller logs: 3 for debug, 5 for trace, which release builds leave out. RUST_LOG has precedence."),
     flag(LOG, "vmodule", Kind::Text, "", OWN_LOG, "Levels by source file of klog."),
     flag(LOG, "logtostderr", Kind::Switch, "true", OWN_LOG, "Log to stderr instead of files."),
     flag(LOG, "alsologtostderr", Kind::Switch, "false", OWN_LOG, "Log to stderr as well as to files."),
