@@ -189,7 +189,10 @@ impl Reconciler {
         tracing::error!("a build failed by a fault of ours, the last table is served on");
         // What the memo holds may be half done.
         self.memo = Memo::default();
-        self.status.update(|latest| latest.failures += 1);
+        self.status.update(|latest| {
+            latest.failures += 1;
+            latest.failed = true;
+        });
         self.status.advance();
     }
 
@@ -244,6 +247,7 @@ impl Reconciler {
             latest.published = Some(SystemTime::now());
             latest.took = took;
             latest.builds += 1;
+            latest.failed = false;
         });
         self.translated = findings;
         if *self.served != *served {

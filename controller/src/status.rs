@@ -48,6 +48,8 @@ pub struct Latest {
     pub builds: u64,
     /// How many builds failed by a fault of ours.
     pub failures: u64,
+    /// Whether the last build was one of these.
+    pub failed: bool,
     /// How many manifest files there are.
     pub files: usize,
 }

@@ -1,7 +1,10 @@
 //! Prometheus text: names of ingress-nginx where the meaning is the same, `portcullis_` for the rest.
 
 mod admission;
+mod certificates;
+mod hash;
 mod leader;
+mod orphans;
 mod process;
 mod requests;
 mod traffic;
@@ -10,7 +13,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portcullis_model::Snapshot;
 use portcullis_translate::Severity;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
@@ -24,6 +26,7 @@ use crate::api_server::Contact;
 use crate::duties::Duties;
 use crate::status::{Latest, Phase, Status};
 use crate::telemetry;
+use hash::ConfigHash;
 
 /// The media type of what [`Metrics::text`] gives.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,15 +46,19 @@ impl Metrics {
         labels: &[(&'static str, String)],
         export: RequestExport,
     ) -> Self {
+        let class = labels.iter().find(|(name, _)| *name == "controller_class");
+        let class = class.map(|(_, value)| value.clone()).unwrap_or_default();
         let labels = labels.iter().map(|(name, value)| ((*name).into(), value.clone().into()));
         let mut registry = Registry::default();
         let controller = registry.sub_registry_with_labels(labels);
-        controller.register_collector(Box::new(ControllerMetrics { status: status.clone() }));
+        controller
+            .register_collector(Box::new(ControllerMetrics { status: status.clone(), hash: ConfigHash::default() }));
         controller.register_collector(Box::new(admission::AsNginx(status.clone())));
         controller.register_collector(Box::new(process::AsNginx));
         controller.register_collector(Box::new(traffic::AsNginx(traffic.clone())));
         let by_ingress = requests::ByIngress { traffic: traffic.clone(), status: status.clone(), export };
         controller.register_collector(Box::new(by_ingress));
+        registry.register_collector(Box::new(certificates::AsNginx { status: status.clone(), class }));
         registry.register_collector(Box::new(LoopMetrics { status }));
         registry.register_collector(Box::new(process::OwnNames));
         registry.register_collector(Box::new(traffic::OwnNames(traffic.clone())));
@@ -135,15 +142,16 @@ pub(crate) fn number(value: impl TryInto<u64>) -> f64 {
 #[derive(Debug)]
 struct ControllerMetrics {
     status: Arc<Status>,
+    hash: ConfigHash,
 }
 
 impl Collector for ControllerMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut write = Writer::new(encoder);
-        let Latest { snapshot, published, builds, failures, .. } = self.status.latest();
+        let Latest { snapshot, findings, published, builds, failures, failed, .. } = self.status.latest();
         let build = [("release", env!("CARGO_PKG_VERSION")), ("build", ""), ("repository", "")];
         write.gauges("nginx_ingress_controller_build_info", "Version of the controller", [(build, 1.0)])?;
-        let successful = if failures == 0 && builds > 0 { 1.0 } else { 0.0 };
+        let successful = if builds > 0 && !failed { 1.0 } else { 0.0 };
         let help = "Whether the last configuration was taken over";
         write.gauge("nginx_ingress_controller_config_last_reload_successful", help, successful)?;
         let help = "When a configuration was last taken over";
@@ -154,28 +162,11 @@ impl Collector for ControllerMetrics {
         )?;
         write.gauge("nginx_ingress_controller_success", "Configurations that were taken over", number(builds))?;
         write.gauge("nginx_ingress_controller_errors", "Configurations that were not taken over", number(failures))?;
-        match snapshot {
-            Some(snapshot) => certificates(&snapshot, &mut write),
-            None => Ok(()),
-        }
+        let Some(snapshot) = snapshot else { return Ok(()) };
+        let hash = if failed { 0.0 } else { self.hash.of(&snapshot) };
+        write.gauge("nginx_ingress_controller_config_hash", "The same for the same rules and settings", hash)?;
+        orphans::write(&snapshot, &findings, &mut write)
     }
-}
-
-fn certificates(snapshot: &Snapshot, write: &mut Writer<'_>) -> fmt::Result {
-    let by_host = snapshot.certificates.by_host.iter();
-    let own = by_host.flat_map(|(host, choice)| choice.own().iter().map(move |certificate| (host, certificate)));
-    let series = own.map(|(host, certificate)| {
-        let source = certificate.source();
-        let part = |part: Option<&Arc<str>>| part.map(ToString::to_string).unwrap_or_default();
-        let labels = [
-            ("host", host.to_string()),
-            ("namespace", part(source.map(|source| &source.namespace))),
-            ("secret_name", part(source.map(|source| &source.name))),
-        ];
-        // A time before 1970 is as good as 1970: long over.
-        (labels, number(u64::try_from(certificate.not_after()).unwrap_or(0)))
-    });
-    write.gauges("nginx_ingress_controller_ssl_expire_time_seconds", "End of validity of a certificate", series)
 }
 
 /// What only this controller has.

@@ -2,12 +2,16 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use portcullis_model::{Certificate, HostMatch, SecretName};
+use portcullis_model::{Certificate, CertificateOrigin, HostMatch, SecretName};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::oid_registry::OID_X509_SERIALNUMBER;
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate};
 
 use crate::ObjectKey;
+
+/// Most characters of a name of an issuer that are kept (RFC 5280 appendix A.1 allows 64).
+const MAX_NAME: usize = 128;
 
 /// Reads `tls.crt` (leaf first, then its chain) and `tls.key` of a Secret; its type does not matter.
 ///
@@ -35,11 +39,25 @@ pub fn certificate_from_pem(chain: &[u8], key: &[u8], source: Option<SecretName>
         .map_err(|_| "its certificate is not in PEM form".to_owned())?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "its private key is not in PEM form".to_owned())?;
     let leaf = chain.first().ok_or("it has no certificate in PEM form")?;
-    let (names, not_after) = {
+    let (names, not_after, origin) = {
         let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| "its certificate cannot be read".to_owned())?;
-        (names(&leaf), leaf.validity().not_after.timestamp())
+        (names(&leaf), leaf.validity().not_after.timestamp(), origin(&leaf))
     };
-    Certificate::new(chain, &key, names, not_after, source).map_err(|error| error.to_string())
+    let certificate = Certificate::new(chain, &key, names, not_after, source).map_err(|error| error.to_string())?;
+    Ok(certificate.made_by(origin))
+}
+
+fn origin(certificate: &X509Certificate<'_>) -> CertificateOrigin {
+    let issuer = certificate.issuer();
+    let text = |part: Option<&AttributeTypeAndValue<'_>>| {
+        part.and_then(|part| part.as_str().ok()).map(|text| text.chars().take(MAX_NAME).collect()).unwrap_or_default()
+    };
+    CertificateOrigin {
+        organization: text(issuer.iter_organization().next()),
+        common_name: text(issuer.iter_common_name().next()),
+        issuer_serial: text(issuer.iter_by_oid(&OID_X509_SERIALNUMBER).next()),
+        serial: certificate.tbs_certificate.serial.to_string(),
+    }
 }
 
 /// DNS names of the subject alternative names; the common name only where there are none (RFC 6125 section 6.4.4).

@@ -37,6 +37,20 @@ pub struct Certificate {
     names: Box<[HostMatch]>,
     not_after: i64,
     source: Option<SecretName>,
+    origin: Option<Arc<CertificateOrigin>>,
+}
+
+/// Who made a certificate, for metrics.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct CertificateOrigin {
+    /// First organization of the issuer; empty for none.
+    pub organization: String,
+    /// Common name of the issuer; empty for none.
+    pub common_name: String,
+    /// Serial number in the issuer's own name (RFC 5280 section 4.1.2.4), which is rare; empty for none.
+    pub issuer_serial: String,
+    /// Serial number of the certificate, decimal.
+    pub serial: String,
 }
 
 /// Why a key pair is refused.
@@ -82,7 +96,27 @@ impl Certificate {
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(_) => return Err(InvalidCertificate::Mismatch),
         }
-        Ok(Self { key: Arc::new(key), fingerprint: hasher.finish(), names: names.into(), not_after, source })
+        Ok(Self {
+            key: Arc::new(key),
+            fingerprint: hasher.finish(),
+            names: names.into(),
+            not_after,
+            source,
+            origin: None,
+        })
+    }
+
+    /// Tells who made it.
+    #[must_use]
+    pub fn made_by(mut self, origin: CertificateOrigin) -> Self {
+        self.origin = Some(Arc::new(origin));
+        self
+    }
+
+    /// Who made it; none where nobody told.
+    #[must_use]
+    pub fn origin(&self) -> Option<&CertificateOrigin> {
+        self.origin.as_deref()
     }
 
     /// The pair as rustls takes it.

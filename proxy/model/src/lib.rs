@@ -44,7 +44,9 @@ mod variable;
 pub use affinity::{Affinity, AffinityMode, SameSite, SessionCookie};
 pub use authority::{Authority, InvalidAuthority};
 pub use balance::{Balance, ClusterPolicy};
-pub use certificate::{Certificate, CertificateChoice, CertificateSet, InvalidCertificate, KeyKind, SecretName};
+pub use certificate::{
+    Certificate, CertificateChoice, CertificateOrigin, CertificateSet, InvalidCertificate, KeyKind, SecretName,
+};
 pub use client::{ClientSettings, HeaderBuffers};
 pub use cluster::{Cluster, ClusterId, DnsTarget, Endpoint, Endpoints, Protocol};
 pub use forwarding::{ForwardedTrust, Peer};
