@@ -17,6 +17,8 @@ CASES := tests/cases
 JOBS ?= 2
 SIDE_BY_SIDE := benches/side-by-side
 
+REFERENCES := annotations configmap flags
+
 .PHONY: help demo test fmt lint unit walls scripts release docs generated catalogue catalogue-raw cluster-test cluster \
 	image kube bench bench-micro bench-side-by-side bench-profile toolchain python
 
@@ -54,12 +56,12 @@ scripts: python ## tests of the scripts around catalogue, benchmarks and image
 release: toolchain ## the release binary, as target/release/portcullis
 	deploy/image/build $(PRODUCT)
 
-docs: release ## write the generated reference, deploy/docs/annotations.md
-	$(PRODUCT) docs annotations >deploy/docs/annotations.md
+docs: release ## write the generated references in deploy/docs
+	for page in $(REFERENCES); do $(PRODUCT) docs $$page >deploy/docs/$$page.md || exit 1; done
 
 generated: release ## generated files are current
-	@$(PRODUCT) docs annotations | diff deploy/docs/annotations.md - || \
-	{ echo "deploy/docs/annotations.md is not what the program writes: make docs" >&2; exit 1; }
+	@for page in $(REFERENCES); do $(PRODUCT) docs $$page | diff deploy/docs/$$page.md - || \
+	{ echo "deploy/docs/$$page.md is not what the program writes: make docs" >&2; exit 1; }; done
 
 catalogue: release python ## behaviour catalogue; CASE="area id glob" plays some
 	$(PYTHON) $(CASES)/check $(PRODUCT) --jobs $(JOBS) $(CASE)
