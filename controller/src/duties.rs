@@ -1,5 +1,5 @@
 //! What a replica does in a cluster beside serving: takes part in the election, and as the leader writes the status of
-//! Ingresses.
+//! Ingresses, and Events.
 //!
 //! The end: it stops writing at once. Where it is the last replica it clears the status once the grace period is over;
 //! then, or at once where there is nothing to clear, it gives up the Lease. The data plane waits for none of it.
@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::events::{self, Events};
 use crate::ingress_status::{self, IngressStatus, Writes};
 use crate::leader::{ApiLease, Leadership, LeaseConfig, elect};
 use crate::reconcile::Published;
@@ -34,12 +35,15 @@ pub struct Config {
     pub status: Option<ingress_status::Config>,
     /// What stands in it.
     pub statuses: Arc<IngressStatuses>,
+    /// Which Events are written; none where there are none.
+    pub events: Option<events::Config>,
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client: _, election, status, statuses: _ } = self;
-        out.debug_struct("Config").field("election", election).field("status", status).finish_non_exhaustive()
+        let Self { client: _, election, status, statuses: _, events } = self;
+        let mut out = out.debug_struct("Config");
+        out.field("election", election).field("status", status).field("events", events).finish_non_exhaustive()
     }
 }
 
@@ -49,6 +53,7 @@ pub struct Duties {
     config: Config,
     leading: watch::Sender<bool>,
     writes: Arc<Writes>,
+    told: Arc<events::Counts>,
 }
 
 impl Duties {
@@ -56,7 +61,7 @@ impl Duties {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let leading = watch::Sender::new(config.election.is_none());
-        Self { config, leading, writes: Arc::default() }
+        Self { config, leading, writes: Arc::default(), told: Arc::default() }
     }
 
     /// Whether this replica leads.
@@ -77,12 +82,30 @@ impl Duties {
         self.writes.clone()
     }
 
+    /// What became of Events.
+    #[must_use]
+    pub fn told(&self) -> Arc<events::Counts> {
+        self.told.clone()
+    }
+
     /// Begins them on `runtime`, now that `published` is served.
     #[must_use]
     pub fn start(self, published: watch::Receiver<Arc<Published>>, runtime: &Handle) -> Running {
-        let Self { config, leading, writes } = self;
-        let Config { client, election, status, statuses } = config;
+        let Self { config, leading, writes, told } = self;
+        let Config { client, election, status, statuses, events } = config;
         let leadership = leading.subscribe();
+        let events = events.map(|config| {
+            let events = Events::new(client.clone(), config, told, published.clone());
+            let (stop, stopped) = oneshot::channel();
+            let leadership = leadership.clone();
+            let task = runtime.spawn(async move {
+                tokio::select! {
+                    () = events.run(leadership) => {}
+                    _ = stopped => {}
+                }
+            });
+            Stoppable { stop, task }
+        });
         let status = status.map(|config| {
             let status = IngressStatus::new(client.clone(), config, statuses, writes, published);
             let (stop, stopped) = oneshot::channel();
@@ -102,7 +125,7 @@ impl Duties {
             let task = runtime.spawn(elect(store, config, leading.clone(), async { drop(stopped.await) }));
             Stoppable { stop, task }
         });
-        Running { leading, leadership, status, election }
+        Running { leading, leadership, status, events, election }
     }
 }
 
@@ -113,6 +136,7 @@ pub struct Running {
     leading: watch::Sender<bool>,
     leadership: Leadership,
     status: Option<Stoppable<IngressStatus>>,
+    events: Option<Stoppable<()>>,
     election: Option<Stoppable<()>>,
 }
 
@@ -133,6 +157,9 @@ impl<T> Stoppable<T> {
 impl Running {
     /// Ends them; `grace` is over when nothing new is to be expected any more.
     pub async fn end(mut self, grace: impl Future<Output = ()>) {
+        if let Some(events) = self.events.take() {
+            events.end().await;
+        }
         let status = match self.status.take() {
             Some(status) => status.end().await,
             None => None,

@@ -1,4 +1,5 @@
-//! A small API server in memory, for tests: reads, creates and replaces objects with their versions, and lists Pods.
+//! A small API server in memory, for tests: reads, creates, replaces and patches objects with their versions, and lists
+//! Pods.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -52,6 +53,16 @@ impl Server {
         self.state.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// All objects of a collection.
+    pub(crate) fn all(&self, path: &str) -> Vec<Value> {
+        self.state.lock().unwrap().of(path).cloned().collect()
+    }
+
+    /// Takes an object away.
+    pub(crate) fn forget(&self, path: &str) {
+        self.state.lock().unwrap().objects.remove(path).unwrap();
+    }
+
     /// The next request is answered so, whatever it asks.
     pub(crate) fn fail_next(&self, status: u16) {
         self.state.lock().unwrap().faults.push(StatusCode::from_u16(status).unwrap());
@@ -99,15 +110,26 @@ impl State {
                 }
                 Ok((StatusCode::OK, self.store(path, body)))
             }
+            Method::PATCH => {
+                let mut object = self.objects.get(path).ok_or(StatusCode::NOT_FOUND)?.clone();
+                // A merge patch (RFC 7396) of fields that are no objects.
+                for (field, value) in body.as_object().unwrap() {
+                    object[field] = value.clone();
+                }
+                Ok((StatusCode::OK, self.store(path, object)))
+            }
             _ => Err(StatusCode::METHOD_NOT_ALLOWED),
         }
     }
 
     fn list(&self, path: &str) -> Value {
-        let prefix = format!("{path}/");
-        let items: Vec<&Value> =
-            self.objects.iter().filter(|(key, _)| key.starts_with(&prefix)).map(|(_, object)| object).collect();
+        let items: Vec<&Value> = self.of(path).collect();
         json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": items })
+    }
+
+    fn of(&self, path: &str) -> impl Iterator<Item = &Value> {
+        let prefix = format!("{path}/");
+        self.objects.iter().filter(move |(key, _)| key.starts_with(&prefix)).map(|(_, object)| object)
     }
 
     fn store(&mut self, path: &str, mut object: Value) -> Value {

@@ -1,14 +1,14 @@
 //! From flags and the environment to what a replica does in a cluster beside serving.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use portcullis::duties;
+use portcullis::events;
 use portcullis::ingress_status::{self, AddressSource};
 use portcullis::leader::LeaseConfig;
-use portcullis::source::cluster::IngressStatuses;
+use portcullis::source::cluster::ClusterSource;
 use portcullis_translate::ObjectKey;
 
 use super::flags::{FlagSet, UsageError, duration, namespaced_name};
@@ -24,6 +24,11 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 pub(super) struct ClusterSettings {
     election: Option<LeaseConfig>,
     status: Option<ingress_status::Config>,
+    sync_events: bool,
+    /// ConfigMaps with settings of the controller.
+    config_maps: Vec<ObjectKey>,
+    /// The own Pod, if this is one.
+    pod: Option<ObjectKey>,
 }
 
 impl ClusterSettings {
@@ -53,13 +58,20 @@ impl ClusterSettings {
                 "--disable-leader-election: there is no leader to write the status of Ingresses, so nobody does"
             );
         }
-        let status = if wanted && election.is_some() { Some(status(flags, pod)?) } else { None };
-        Ok(Self { election, status })
+        let status = if wanted && election.is_some() { Some(status(flags, pod.clone())?) } else { None };
+        let config_maps = ["configmap", "tcp-services-configmap", "udp-services-configmap"];
+        let config_maps = config_maps.map(|flag| flags.read_some(flag, namespaced_name));
+        let config_maps = config_maps.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        Ok(Self { election, status, sync_events: !flags.is_on("disable-sync-events"), config_maps, pod })
     }
 
     /// What the running program takes of it.
-    pub(super) fn duties(self, client: Client, statuses: Arc<IngressStatuses>) -> duties::Config {
-        duties::Config { client, election: self.election, status: self.status, statuses }
+    pub(super) fn duties(self, client: Client, source: &ClusterSource) -> duties::Config {
+        let Self { election, status, sync_events, config_maps, pod } = self;
+        let instance = pod.map(|pod| pod.name.to_string()).unwrap_or_default();
+        let references = source.references();
+        let events = events::Config { sync: sync_events, config_maps, instance, references };
+        duties::Config { client, election, status, statuses: source.statuses(), events: Some(events) }
     }
 }
 
@@ -177,6 +189,16 @@ mod tests {
             let written = settings.status.map(|status| (status.clear_at_end, status.interval.as_secs()));
             assert_eq!((written, settings.election.is_some()), (status, election), "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn events_are_about_the_config_maps_that_flags_name() {
+        let given =
+            settings(&["--configmap=a/b", "--udp-services-configmap=a/udp", "--disable-sync-events"], &POD).unwrap();
+        assert_eq!(given.config_maps, [ObjectKey::new("a", "b"), ObjectKey::new("a", "udp")]);
+        assert_eq!((given.sync_events, given.pod), (false, Some(ObjectKey::new("ingress-nginx", "gate-1"))));
+        let plain = settings(&[], &[]).unwrap();
+        assert_eq!((plain.config_maps, plain.sync_events, plain.pod), (vec![], true, None));
     }
 
     #[test]

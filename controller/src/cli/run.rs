@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let client = runtime.block_on(api_server::client(&access(flags), contact.clone()))?;
     let cluster = ClusterSettings::resolve(flags, &client)?;
     let (source, inbox) = ClusterSource::start(&client, &contact, &scope(flags), runtime.handle());
-    let duties = Duties::new(cluster.duties(client.clone(), source.statuses()));
+    let duties = Duties::new(cluster.duties(client.clone(), &source));
     let inbox: Arc<dyn Inbox> = inbox;
     let input = reconcile::Input {
         source: Box::new(source),

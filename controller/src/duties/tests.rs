@@ -63,6 +63,7 @@ impl Cluster {
             election: Some(election),
             status: Some(status),
             statuses: self.statuses.clone(),
+            events: None,
         };
         change(&mut config);
         Duties::new(config)

@@ -26,6 +26,7 @@ pub use wanted::AddressSource;
 
 use crate::reconcile::Published;
 use crate::source::cluster::IngressStatuses;
+use crate::waiting::until;
 use replicas::Replicas;
 use wanted::Wanted;
 use write::{ApiIngresses, WriteError};
@@ -149,18 +150,5 @@ impl IngressStatus {
     pub async fn clear(&self) {
         tracing::info!("the last replica ends: clearing the status of Ingresses");
         self.writer.clear().await;
-    }
-}
-
-/// Waits until something is told; for ever if there will be nothing.
-async fn changed<T>(receiver: &mut watch::Receiver<T>) {
-    if receiver.changed().await.is_err() {
-        std::future::pending().await
-    }
-}
-
-async fn until(leading: &mut watch::Receiver<bool>, wanted: bool) {
-    if leading.wait_for(|leads| *leads == wanted).await.is_err() {
-        std::future::pending().await
     }
 }

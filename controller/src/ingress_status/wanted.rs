@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::address::{Address, in_order, of_node, of_service};
 use super::replicas::{self, Replicas};
 use crate::api_server::Backoff;
+use crate::waiting::changed;
 
 /// Nodes that are read at the same time.
 const PARALLEL: usize = 10;
@@ -172,7 +173,7 @@ impl Nodes {
             let of = names.borrow_and_update().clone();
             let complete = of.is_empty() || self.read(&of, wanted).await;
             let until = if complete { read_again } else { Instant::now() + backoff.pause(None) };
-            if timeout_at(until, super::changed(&mut names)).await.is_ok() {
+            if timeout_at(until, changed(&mut names)).await.is_ok() {
                 sleep(TOGETHER).await;
             }
         }

@@ -11,10 +11,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, 
 
 use super::pending::Pending;
 use super::write::{Ingresses, WriteError, write};
-use super::{Address, Writes, changed};
+use super::{Address, Writes};
 use crate::api_server::Backoff;
 use crate::reconcile::Published;
 use crate::source::cluster::IngressStatuses;
+use crate::waiting::changed;
 
 /// Ingresses that are written at the same time.
 const PARALLEL: usize = 10;

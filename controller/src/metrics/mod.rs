@@ -2,6 +2,7 @@
 
 mod admission;
 mod certificates;
+mod events;
 mod hash;
 mod leader;
 mod orphans;
@@ -73,6 +74,7 @@ impl Metrics {
             self.registry.sub_registry_with_labels(labels).register_collector(Box::new(leader));
         }
         self.registry.register_collector(Box::new(leader::OwnNames(duties.writes())));
+        self.registry.register_collector(Box::new(events::OwnNames(duties.told())));
     }
 
     /// All metrics as they are at the moment.

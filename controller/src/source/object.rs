@@ -61,6 +61,12 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// None for an object of another kind.
+    pub(super) fn of(object: &ObjectRef) -> Option<Self> {
+        let key = ObjectKey { namespace: object.namespace.clone(), name: object.name.clone() };
+        Some(Self { kind: Kind::parse(object.kind)?, key })
+    }
+
     pub(super) fn to_ref(&self) -> ObjectRef {
         ObjectRef { kind: self.kind.name(), namespace: self.key.namespace.clone(), name: self.key.name.clone() }
     }

@@ -1,6 +1,7 @@
 //! One virtual host out of all Ingresses that name it.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::{Arc, LazyLock};
 
 use portcullis_model::policy::{Closed, HeaderPolicy, HttpsRedirectMode, Observe, Rewrite, SetHeader, UpstreamPolicy};
@@ -110,6 +111,47 @@ pub(crate) struct Conflict<'a> {
     pub(crate) winner: &'a Contribution,
 }
 
+impl Conflict<'_> {
+    /// What both are told, with the rule that decided.
+    fn findings(&self, host: &HostMatch) -> impl Iterator<Item = Finding> {
+        let (loser, winner) = (&self.loser.ingress, &self.winner.ingress);
+        let path = quoted(&self.path.path);
+        let (for_loser, for_winner) = if !winner.has_rules {
+            ("as the catch-all for hosts that no rule names", "as the catch-all for hosts that no rule names")
+        } else if loser.key == winner.key {
+            ("an earlier rule of the same Ingress has it", "")
+        } else if winner.created < loser.created {
+            ("which is older", "which is younger")
+        } else {
+            ("of the same age and with the greater name", "of the same age and with the lesser name")
+        };
+        let whose =
+            if loser.key == winner.key { String::new() } else { format!("Ingress {} already serves it, ", winner.key) };
+        let lost = Finding::error(
+            &loser.object(),
+            &path_field(self.path.position, "path"),
+            "path-conflict",
+            format!("path {path} of host {host} is not served from here: {whose}{for_loser}"),
+            "remove one of the two paths, or change its host, path or pathType",
+        );
+        let position = self.winner.position_of(&self.path.path);
+        let field = position.map_or_else(|| "spec.defaultBackend".to_owned(), |position| path_field(position, "path"));
+        let won = (loser.key != winner.key).then(|| {
+            Finding::info(
+                &winner.object(),
+                &field,
+                "path-conflict-won",
+                format!(
+                    "path {path} of host {host} is served from here and not from Ingress {}, {for_winner}",
+                    loser.key
+                ),
+                "",
+            )
+        });
+        iter::once(lost).chain(won)
+    }
+}
+
 impl<'a> Locations<'a> {
     /// Gathers the paths of a host. Every host has a `/`, which belongs to its first Ingress unless one declares it.
     pub(crate) fn gather(
@@ -198,7 +240,7 @@ pub(crate) fn build(host: &HostMatch, input: Input, config: &Config, common: &mu
     let (mode, routes, app_root, www_redirect) = {
         let default_server = *host == HostMatch::Any;
         let locations = Locations::gather(&input.contributions, input.catch_all.as_ref(), default_server);
-        findings.extend(locations.conflicts.iter().map(|conflict| conflict_finding(host, conflict)));
+        findings.extend(locations.conflicts.iter().flat_map(|conflict| conflict.findings(host)));
         let mode = if locations.list.iter().any(Location::wants_regex) { PathMode::Regex } else { PathMode::Plain };
         let app_root = locations.list.iter().find_map(|location| location.draft()?.app_root.clone());
         let closed = input.closed_host();
@@ -431,27 +473,4 @@ fn literal_start(expression: &str) -> &str {
     let optional = rest.starts_with(['*', '?', '{']);
     let start = if optional { start.get(..end.saturating_sub(1)).unwrap_or_default() } else { start };
     if start.is_empty() { "/" } else { start }
-}
-
-fn conflict_finding(host: &HostMatch, conflict: &Conflict<'_>) -> Finding {
-    let loser = &conflict.loser.ingress;
-    let winner = &conflict.winner.ingress;
-    let reason = if !winner.has_rules {
-        "as the catch-all for hosts that no rule names"
-    } else if loser.key == winner.key {
-        "an earlier rule of the same Ingress has it"
-    } else if winner.created < loser.created {
-        "which is older"
-    } else {
-        "whose name comes first among Ingresses of the same age"
-    };
-    let whose =
-        if loser.key == winner.key { String::new() } else { format!("Ingress {} already serves it, ", winner.key) };
-    Finding::error(
-        &loser.object(),
-        &path_field(conflict.path.position, "path"),
-        "path-conflict",
-        format!("path {} of host {host} is not served from here: {whose}{reason}", quoted(&conflict.path.path)),
-        "remove one of the two paths, or change its host, path or pathType",
-    )
 }

@@ -37,7 +37,7 @@ A first Ingress, for a Service named wear-service:
   kubectl create ingress shop --class={{ $c.ingressClassResource.name }} \
     --rule="wear.my-online-store.com/*=wear-service:80"
 
-What is wrong with an Ingress is said when it is created or changed, and in the log of the controller.
+What is wrong with an Ingress stands in its Events: kubectl describe ingress NAME
 {{- if eq (include "portcullis.webhookCertificate" .) "secret" }}
 
 {{- $secret := $c.admissionWebhooks.existingSecret | default (include "portcullis.admission" .) }}

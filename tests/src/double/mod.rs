@@ -103,12 +103,12 @@ impl ApiServer {
         self.state.change(kinds, |kind| kind.watch_faults.extend(faults.iter().cloned()));
     }
 
-    /// The next objects of a kind that are created or replaced are answered with these, one each.
+    /// The next objects of a kind that are created, replaced or patched are answered with these, one each.
     pub fn fail_writes(&self, kinds: &str, faults: &[Fault]) {
         self.state.change(kinds, |kind| kind.write_faults.extend(faults.iter().cloned()));
     }
 
-    /// How often objects of a kind were created or replaced, or tried to be.
+    /// How often objects of a kind were created, replaced or patched, or tried to be.
     pub fn writes(&self, kinds: &str) -> u64 {
         self.state.change(kinds, |kind| kind.writes)
     }
@@ -116,6 +116,11 @@ impl ApiServer {
     /// An object as it is.
     pub fn get(&self, kinds: &str, namespace: &str, name: &str) -> Option<Value> {
         self.state.get(kinds, namespace, name)
+    }
+
+    /// All objects of a kind.
+    pub fn all(&self, kinds: &str) -> Vec<Value> {
+        self.state.list(kinds, 0, usize::MAX).items
     }
 
     /// While it is away it takes connections and closes them.

@@ -1,4 +1,4 @@
-//! Requests of the double for one object: reading, creating, replacing, and replacing its status alone.
+//! Requests of the double for one object: reading, creating, replacing, patching, and replacing its status alone.
 
 use serde_json::{Value, json};
 
@@ -74,6 +74,15 @@ pub(super) fn answer(method: &str, place: Place<'_>, body: &str, state: &State) 
                 let uid = object["metadata"]["uid"].clone();
                 object = sent;
                 object["metadata"]["uid"] = uid;
+            }
+            state.put(object);
+            Ok((200, current(name).unwrap_or(json!(null))))
+        }
+        "PATCH" => {
+            let Some(mut object) = current(name) else { return fail(404) };
+            // A merge patch (RFC 7396) of fields that are no objects.
+            for (field, value) in sent.as_object().expect("an object") {
+                object[field] = value.clone();
             }
             state.put(object);
             Ok((200, current(name).unwrap_or(json!(null))))

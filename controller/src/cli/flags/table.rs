@@ -116,7 +116,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(LIFECYCLE, "sync-period", Kind::Duration, "0s", NO_CLUSTER, "Time after which all objects are listed anew.").in_cluster("0s", RESUMED),
     flag(LIFECYCLE, "sync-rate-limit", Kind::Number, "0.3", NO_RELOAD, "Most rebuilds of the configuration per second."),
     flag(LIFECYCLE, "dynamic-configuration-retries", Kind::Integer, "15", NO_NGINX, "How often a change is pushed to nginx."),
-    flag(LIFECYCLE, "disable-sync-events", Kind::Switch, "false", NO_CLUSTER, "Create no Sync Events.").in_cluster("false", NotYet),
+    flag(LIFECYCLE, "disable-sync-events", Kind::Switch, "false", NO_CLUSTER, "Create no Sync Events.").in_cluster("false", InForce),
     flag(LIFECYCLE, "apiserver-host", Kind::Text, "", NO_CLUSTER, "Address of the API server.").in_cluster("", InForce),
     flag(LIFECYCLE, "certificate-authority", Kind::Text, "", NO_CLUSTER, "File with the certificate authority of --apiserver-host.").in_cluster("", InForce),
     flag(LIFECYCLE, "kubeconfig", Kind::Text, "", NO_CLUSTER, "File that says how to reach the API server.").in_cluster("", InForce),

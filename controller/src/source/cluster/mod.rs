@@ -3,6 +3,7 @@
 mod kinds;
 mod mailbox;
 mod read;
+mod references;
 mod statuses;
 mod store;
 mod watch;
@@ -17,6 +18,7 @@ use tokio::task::AbortHandle;
 use super::{Inbox, ObjectSource, Step};
 use crate::api_server::Contact;
 use mailbox::{Brought, Mailbox};
+pub use references::{Reference, References};
 pub use statuses::{IngressStatuses, SeenStatus};
 use store::Store;
 
@@ -36,6 +38,7 @@ pub struct ClusterSource {
     mailbox: Arc<Mailbox>,
     store: Store,
     statuses: Arc<IngressStatuses>,
+    references: Arc<References>,
     watches: Vec<AbortHandle>,
 }
 
@@ -44,19 +47,27 @@ impl ClusterSource {
     #[must_use]
     pub fn start(client: &Client, contact: &Arc<Contact>, scope: &Scope, runtime: &Handle) -> (Self, Arc<dyn Inbox>) {
         let (mailbox, statuses) = (Arc::new(Mailbox::default()), Arc::new(IngressStatuses::default()));
+        let references = Arc::new(References::default());
         let watches = kinds::WATCHED.iter().map(|watched| {
             let api = kinds::api(*watched, client, scope);
-            let following = watch::follow(*watched, api, mailbox.clone(), contact.clone(), statuses.clone());
+            let beside = watch::Beside { statuses: statuses.clone(), references: references.clone() };
+            let following = watch::follow(*watched, api, mailbox.clone(), contact.clone(), beside);
             runtime.spawn(following).abort_handle()
         });
         let watches = watches.collect();
-        (Self { mailbox: mailbox.clone(), store: Store::default(), statuses, watches }, mailbox)
+        (Self { mailbox: mailbox.clone(), store: Store::default(), statuses, references, watches }, mailbox)
     }
 
     /// What stands in the status of Ingresses.
     #[must_use]
     pub fn statuses(&self) -> Arc<IngressStatuses> {
         self.statuses.clone()
+    }
+
+    /// Which objects there are, for Events about them.
+    #[must_use]
+    pub fn references(&self) -> Arc<References> {
+        self.references.clone()
     }
 }
 

@@ -14,6 +14,7 @@ use super::super::object::{Identity, Kind};
 use super::kinds::{self, Watched};
 use super::mailbox::Mailbox;
 use super::read::{Read, identity, read};
+use super::references::References;
 use super::statuses::IngressStatuses;
 use crate::api_server::{Backoff, Contact};
 
@@ -35,16 +36,23 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// Failures in a row that are nobody's concern: a server that is replaced.
 const USUAL_FAILURES: u32 = 2;
 
+/// What is kept of objects beside what translation reads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Beside {
+    pub(super) statuses: Arc<IngressStatuses>,
+    pub(super) references: Arc<References>,
+}
+
 /// Follows a kind for ever.
 pub(super) async fn follow(
     watched: Watched,
     api: Api<DynamicObject>,
     mailbox: Arc<Mailbox>,
     contact: Arc<Contact>,
-    statuses: Arc<IngressStatuses>,
+    beside: Beside,
 ) {
     let (backoff, known) = (Backoff::default(), BTreeSet::new());
-    let mut watch = Watch { watched, mailbox, contact, statuses, backoff, known, doubted: false, faulty: false };
+    let mut watch = Watch { watched, mailbox, contact, beside, backoff, known, doubted: false, faulty: false };
     loop {
         let pause = watch.until_lost(&api).await;
         tokio::time::sleep(pause).await;
@@ -55,7 +63,7 @@ struct Watch {
     watched: Watched,
     mailbox: Arc<Mailbox>,
     contact: Arc<Contact>,
-    statuses: Arc<IngressStatuses>,
+    beside: Beside,
     backoff: Backoff,
     /// The objects of the kind.
     known: BTreeSet<Identity>,
@@ -90,6 +98,7 @@ impl Watch {
                 Some(Ok(Event::Init)) => {
                     staged = Some(Staged::new());
                     self.of_ingress(IngressStatuses::begin);
+                    self.beside.references.begin(self.kind());
                 }
                 Some(Ok(Event::InitApply(object))) => self.stage(&object, staged.get_or_insert_default()),
                 Some(Ok(Event::InitDone)) => {
@@ -106,7 +115,7 @@ impl Watch {
 
     fn of_ingress(&self, note: impl FnOnce(&IngressStatuses)) {
         if self.kind() == Kind::Ingress {
-            note(&self.statuses);
+            note(&self.beside.statuses);
         }
     }
 
@@ -132,6 +141,7 @@ impl Watch {
         if let Some(identity) = identity(self.kind(), object) {
             let read = read(&identity, object);
             self.of_ingress(|statuses| statuses.stage(&identity.key, object));
+            self.beside.references.stage(&identity, object, &read);
             staged.insert(identity, read);
         }
     }
@@ -151,6 +161,7 @@ impl Watch {
         tracing::debug!(kind = self.kind().name(), count = objects.len(), "listed");
         self.known = objects.keys().cloned().collect();
         self.of_ingress(IngressStatuses::replace);
+        self.beside.references.replace(self.kind());
         self.mailbox.replace(self.kind(), objects);
         self.recover();
     }
@@ -159,6 +170,7 @@ impl Watch {
         if let Some(identity) = identity(self.kind(), object) {
             let read = read(&identity, object);
             self.of_ingress(|statuses| statuses.put(&identity.key, object));
+            self.beside.references.put(&identity, object, &read);
             self.known.insert(identity.clone());
             self.mailbox.put(identity, Some(read));
             self.recover();
@@ -169,6 +181,7 @@ impl Watch {
         if let Some(identity) = identity(self.kind(), object) {
             self.known.remove(&identity);
             self.of_ingress(|statuses| statuses.remove(&identity.key));
+            self.beside.references.remove(&identity);
             self.mailbox.put(identity, None);
         }
     }

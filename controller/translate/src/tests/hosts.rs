@@ -29,6 +29,38 @@ fn the_oldest_ingress_keeps_a_path_of_one_type() {
 }
 
 #[test]
+fn both_sides_of_a_conflict_are_told_who_won_and_why() {
+    let of_age = |old: u32, young: u32| {
+        [ingress("a", young, "", &["a.example /x Prefix s1"]), ingress("b", old, "", &["a.example /x Prefix s2"])]
+            .join("\n---\n")
+    };
+    let catch_all = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: b, namespace: demo}\n\
+        spec: {ingressClassName: nginx, defaultBackend: {service: {name: s2, port: {number: 80}}}}";
+    let catch_all = [ingress("a", 1, "", &["_ / Prefix s1"]), catch_all.to_owned()].join("\n---\n");
+    for (text, rule_for_a, rule_for_b, field_of_b) in [
+        (of_age(1, 2), "which is older", "which is younger", "spec.rules[0].http.paths[0].path"),
+        (of_age(1, 1), "with the greater name", "with the lesser name", "spec.rules[0].http.paths[0].path"),
+        (catch_all, "as the catch-all", "as the catch-all", "spec.defaultBackend"),
+    ] {
+        let findings = translated(&text).findings;
+        let of = |code: &str| findings.iter().filter(|finding| finding.code == code).collect::<Vec<_>>();
+        let (lost, won) = (of("path-conflict"), of("path-conflict-won"));
+        assert_eq!((lost.len(), won.len()), (1, 1), "{findings:?}");
+        assert_eq!((&*lost[0].object.name, lost[0].severity), ("a", Severity::Error));
+        assert!(lost[0].message.contains("demo/b") && lost[0].message.contains(rule_for_a), "{}", lost[0].message);
+        assert_eq!((&*won[0].object.name, won[0].severity, &*won[0].field), ("b", Severity::Info, field_of_b));
+        assert!(won[0].message.contains("demo/a") && won[0].message.contains(rule_for_b), "{}", won[0].message);
+    }
+}
+
+#[test]
+fn an_ingress_that_claims_a_path_twice_is_told_once() {
+    let twice = ingress("a", 1, "", &["a.example /x Prefix s1", "a.example /x Prefix s2"]);
+    let codes: Vec<_> = translated(&twice).findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes.iter().filter(|code| code.starts_with("path-conflict")).count(), 1, "{codes:?}");
+}
+
+#[test]
 fn of_equal_age_the_larger_name_wins() {
     let text = [ingress("a", 1, "", &["a.example / Prefix s1"]), ingress("b", 1, "", &["a.example / Prefix s2"])]
         .join("\n---\n");

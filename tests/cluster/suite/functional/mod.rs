@@ -1,4 +1,5 @@
 //! What works in a cluster; each test in a namespace of its own.
 
 mod backends;
+mod events;
 mod shop;

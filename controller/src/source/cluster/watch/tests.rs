@@ -75,7 +75,7 @@ impl Server {
         let mailbox = Arc::new(Mailbox::default());
         let watched = kinds::WATCHED.into_iter().find(|watched| watched.kind == Kind::Service).unwrap();
         let api = kinds::api(watched, &client, &super::super::Scope::default());
-        tokio::spawn(follow(watched, api, mailbox.clone(), Arc::default(), Arc::default()));
+        tokio::spawn(follow(watched, api, mailbox.clone(), Arc::default(), Beside::default()));
         mailbox
     }
 }
