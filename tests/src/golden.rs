@@ -2,7 +2,7 @@
 //!
 //! A case is a folder `golden/GROUP/CASE` with `in.yaml` and `out.txt`. Lines of `in.yaml` that begin with `#!` set options:
 //! `#! configmap NS/NAME`, `#! default-backend-service NS/NAME`, `#! default-ssl-certificate NS/NAME`, `#! watch-namespace NS`,
-//! `#! watch-ingress-without-class`, `#! ingress-class-by-name`, `#! disable-catch-all`, `#! disable-svc-external-name`,
+//! `#! watch-namespace-selector SELECTOR`, `#! watch-ingress-without-class`, `#! ingress-class-by-name`, `#! disable-catch-all`, `#! disable-svc-external-name`,
 //! `#! endpoint NS/SERVICE IP:PORT`. The values `CERTIFICATE(host)` and `KEY(host)` stand for a certificate made for the test.
 
 use std::collections::BTreeMap;
@@ -87,6 +87,9 @@ fn options(text: &str, default: &Arc<Certificate>) -> Options {
             ["default-backend-service", name] => options.default_backend_service = Some(key(name)),
             ["default-ssl-certificate", name] => options.default_ssl_certificate = Some(key(name)),
             ["watch-namespace", name] => options.watch_namespace = (*name).to_owned(),
+            ["watch-namespace-selector", selector @ ..] => {
+                options.namespace_selector = Some(selector.join(" ").parse().expect("a selector"));
+            }
             ["watch-ingress-without-class"] => options.watch_ingress_without_class = true,
             ["ingress-class-by-name"] => options.ingress_class_by_name = true,
             ["disable-catch-all"] => options.disable_catch_all = true,

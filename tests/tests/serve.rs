@@ -1,13 +1,14 @@
 //! `serve`: what is answered, and how changes on disk are followed.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portcullis_tests::manifests::{annotated_ingress, ingress, joined, service};
-use portcullis_tests::{Client, Instance, Origin, Start, wait_until};
+use portcullis_tests::{Client, Instance, Origin, Start, get, wait_until};
 
 /// A change on disk is served within this time.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -31,6 +32,21 @@ fn the_first_line_of_stdout_says_where_it_listens() {
     let events = ended.output.lines().filter(|line| line.contains("\"event\"")).count();
     assert_eq!(events, 1, "{}", ended.output);
     assert!(ended.output.lines().count() >= 2, "the access log is on stdout: {}", ended.output);
+}
+
+#[test]
+fn on_every_address_clients_of_both_protocols_are_what_they_are() {
+    let origin = Origin::start("a");
+    let start = Start::new().file("service.yaml", &service("a", &[origin.address()]));
+    let start = start.file("ingress.yaml", &ingress("a", "a.example", "/", "a"));
+    let instance = start.flag("--bind-address=::").serve();
+    for client in ["127.0.0.1", "::1"] {
+        let address = SocketAddr::new(client.parse().unwrap(), instance.http.port());
+        assert_eq!(get(address, "a.example", "/").unwrap().status, 200, "{client}");
+        let begin = format!("{client} - ");
+        wait_until("the line of the log", || instance.output().lines().any(|line| line.starts_with(&begin)));
+    }
+    instance.end();
 }
 
 /// Makes changes until one of them is served at once: a busy machine may be late, but not every time. `change` makes the

@@ -11,7 +11,7 @@ use portcullis::source::cluster::{ClusterSource, Scope};
 use portcullis::{instance, reconcile};
 
 use super::cluster_settings::ClusterSettings;
-use super::flags::{ClusterFlags, FlagSet};
+use super::flags::{ClusterFlags, FlagSet, UsageError, namespaced_name};
 use super::output;
 use super::serve;
 use super::settings::Settings;
@@ -35,7 +35,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let contact = Arc::new(Contact::default());
     let client = runtime.block_on(api_server::client(&access(flags), contact.clone()))?;
     let cluster = ClusterSettings::resolve(flags, &client)?;
-    let (source, inbox) = ClusterSource::start(&client, &contact, &scope(flags), runtime.handle());
+    let (source, inbox) =
+        ClusterSource::start(&client, &contact, &scope(flags)?, &settings.translation, runtime.handle());
     let duties = Duties::new(cluster.duties(client.clone(), &source));
     let inbox: Arc<dyn Inbox> = inbox;
     let input = reconcile::Input {
@@ -64,8 +65,15 @@ fn access(flags: &FlagSet) -> Access {
     }
 }
 
-fn scope(flags: &FlagSet) -> Scope {
-    Scope { namespace: given(flags, "watch-namespace") }
+fn scope(flags: &FlagSet) -> Result<Scope, UsageError> {
+    let config_maps = ["configmap", "tcp-services-configmap", "udp-services-configmap"];
+    let config_maps = config_maps.into_iter().map(|name| flags.read_some(name, namespaced_name));
+    let config_maps: Result<Vec<_>, UsageError> = config_maps.collect();
+    Ok(Scope {
+        namespace: given(flags, "watch-namespace"),
+        by_labels: given(flags, "watch-namespace-selector").is_some(),
+        config_maps: config_maps?.into_iter().flatten().collect(),
+    })
 }
 
 fn given(flags: &FlagSet, name: &str) -> Option<String> {

@@ -1,6 +1,6 @@
 //! From flags to the values that the parts of the program take.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Settings {
     /// A [`UsageError`] where a value cannot be used; another error where no default certificate can be made.
     pub(super) fn resolve(flags: &FlagSet) -> anyhow::Result<Self> {
         flags.check_together()?;
-        let bind = flags.read("bind-address", parsed::<IpAddr>)?;
+        let bind = bind_address(flags, has_ipv6)?;
         let port = |name| flags.read(name, parsed::<u16>).map(|port| SocketAddr::new(bind, port));
         Ok(Self {
             http: port("http-port")?,
@@ -82,6 +82,17 @@ impl Settings {
             duties: None,
         }
     }
+}
+
+/// Where a system has no IPv6 and nobody asked for it, every address is every one of IPv4.
+fn bind_address(flags: &FlagSet, has_ipv6: impl FnOnce() -> bool) -> Result<IpAddr, UsageError> {
+    let address = flags.read("bind-address", parsed::<IpAddr>)?;
+    let is_ours = !flags.is_given("bind-address") && address == Ipv6Addr::UNSPECIFIED;
+    Ok(if is_ours && !has_ipv6() { Ipv4Addr::UNSPECIFIED.into() } else { address })
+}
+
+fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }
 
 /// In a cluster; on the address of the listeners where none is given.
@@ -155,6 +166,7 @@ pub(super) fn translation(flags: &FlagSet) -> anyhow::Result<Options> {
         ingress_class_by_name: flags.is_on("ingress-class-by-name"),
         watch_ingress_without_class: flags.is_on("watch-ingress-without-class"),
         watch_namespace: text("watch-namespace"),
+        namespace_selector: flags.read_some("watch-namespace-selector", parsed)?,
         annotations_prefix: text("annotations-prefix"),
         annotation_validation: flags.is_on("enable-annotation-validation"),
         deep_inspect: flags.is_on("deep-inspect"),
@@ -175,4 +187,33 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::flags::{ClusterFlags, FlagSet};
+    use super::*;
+
+    fn flags(arguments: &[&str]) -> FlagSet {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            flags: ClusterFlags,
+        }
+        <Line as clap::Parser>::parse_from(["run"].iter().chain(arguments)).flags.0
+    }
+
+    #[test]
+    fn in_a_cluster_every_address_is_listened_on_that_there_is() {
+        for (arguments, has_ipv6, want) in [
+            (&[][..], true, "::"),
+            (&[], false, "0.0.0.0"),
+            (&["--bind-address=::"], false, "::"),
+            (&["--bind-address=0.0.0.0"], true, "0.0.0.0"),
+            (&["--bind-address=192.0.2.1"], false, "192.0.2.1"),
+        ] {
+            let address = bind_address(&flags(arguments), || has_ipv6).unwrap();
+            assert_eq!(address.to_string(), want, "{arguments:?} {has_ipv6}");
+        }
+    }
 }

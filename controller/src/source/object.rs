@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use portcullis_translate::{Object, ObjectKey, ObjectRef, Resources};
@@ -18,11 +18,19 @@ pub(super) enum Kind {
     EndpointSlice,
     Secret,
     ConfigMap,
+    Namespace,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Ingress, Self::IngressClass, Self::Service, Self::EndpointSlice, Self::Secret, Self::ConfigMap];
+    const ALL: [Self; 7] = [
+        Self::Ingress,
+        Self::IngressClass,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Secret,
+        Self::ConfigMap,
+        Self::Namespace,
+    ];
 
     pub(super) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -36,6 +44,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
+            Self::Namespace => "Namespace",
         }
     }
 
@@ -44,12 +53,12 @@ impl Kind {
         match self {
             Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
-            Self::Service | Self::Secret | Self::ConfigMap => "v1",
+            Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "v1",
         }
     }
 
     pub(super) fn is_namespaced(self) -> bool {
-        self != Self::IngressClass
+        !matches!(self, Self::IngressClass | Self::Namespace)
     }
 }
 
@@ -87,6 +96,7 @@ pub(super) enum AnyObject {
     EndpointSlice(Object<EndpointSlice>),
     Secret(Object<Secret>),
     ConfigMap(Object<ConfigMap>),
+    Namespace(Object<Namespace>),
 }
 
 impl AnyObject {
@@ -99,6 +109,7 @@ impl AnyObject {
             Self::EndpointSlice(object) => object.hash,
             Self::Secret(object) => object.hash,
             Self::ConfigMap(object) => object.hash,
+            Self::Namespace(object) => object.hash,
         }
     }
 
@@ -111,6 +122,7 @@ impl AnyObject {
             Self::Service(object) => drop(resources.services.insert(key, object)),
             Self::Secret(object) => drop(resources.secrets.insert(key, object)),
             Self::ConfigMap(object) => drop(resources.config_maps.insert(key, object)),
+            Self::Namespace(object) => drop(resources.namespaces.insert(key, object)),
             Self::EndpointSlice(object) => {
                 let Some(service) = service_of(&object.value) else { return };
                 let service = ObjectKey { namespace: key.namespace, name: Arc::from(service) };
@@ -127,6 +139,7 @@ impl AnyObject {
             Self::Service(_) => drop(resources.services.remove(key)),
             Self::Secret(_) => drop(resources.secrets.remove(key)),
             Self::ConfigMap(_) => drop(resources.config_maps.remove(key)),
+            Self::Namespace(_) => drop(resources.namespaces.remove(key)),
             Self::EndpointSlice(object) => {
                 let Some(service) = service_of(&object.value) else { return };
                 remove_slice(&mut resources.endpoint_slices, &ObjectKey::new(&key.namespace, service), &key.name);

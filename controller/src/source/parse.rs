@@ -235,8 +235,6 @@ impl FileParser<'_> {
 
     fn unknown(&mut self, api_version: &str, kind: &str, place: Place<'_>) {
         let (severity, help) = match (Kind::parse(kind), kind) {
-            // There is nothing in a Namespace that manifests without a cluster need.
-            (None, "Namespace") if api_version == "v1" => return,
             (None, "Endpoints") => (Severity::Warning, "write EndpointSlices of discovery.k8s.io/v1".to_owned()),
             (None, _) => (Severity::Info, String::new()),
             (Some(known), _) => (Severity::Warning, format!("write apiVersion: {}", known.api_version())),

@@ -64,7 +64,7 @@ pub(super) fn settle(identity: &Identity, object: &mut Map<String, Value>) {
             empty_for_null(object.get_mut("stringData"));
             unfold_base64(object.get_mut("data"));
         }
-        Kind::Ingress | Kind::IngressClass | Kind::Service | Kind::EndpointSlice => {}
+        Kind::Ingress | Kind::IngressClass | Kind::Service | Kind::EndpointSlice | Kind::Namespace => {}
     }
 }
 
@@ -96,6 +96,7 @@ pub(super) fn read(kind: Kind, value: &Value, hash: u64) -> Result<AnyObject, Ty
         Kind::EndpointSlice => AnyObject::EndpointSlice(Object::new(typed(value)?, hash)),
         Kind::Secret => AnyObject::Secret(Object::new(with_string_data(typed(value).map_err(without_value)?), hash)),
         Kind::ConfigMap => AnyObject::ConfigMap(Object::new(typed(value)?, hash)),
+        Kind::Namespace => AnyObject::Namespace(Object::new(typed(value)?, hash)),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::networking::v1::Ingress;
 
+use crate::namespaces::{Choice, Namespaces};
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
 
 /// The annotation that named the class before the field did.
@@ -20,6 +21,7 @@ pub(crate) enum Verdict {
 /// The classes at one moment, as far as they matter here.
 pub(crate) struct Classes<'a> {
     options: &'a Options,
+    namespaces: Namespaces<'a>,
     /// By name: whether the class is ours.
     ours: BTreeMap<&'a str, bool>,
 }
@@ -30,7 +32,7 @@ impl<'a> Classes<'a> {
             let controller = class.value.spec.as_ref().and_then(|spec| spec.controller.as_deref());
             (&*key.name, controller == Some(&options.controller_class))
         });
-        Self { options, ours: ours.collect() }
+        Self { options, namespaces: Namespaces::new(resources, options), ours: ours.collect() }
     }
 
     /// Decides by `spec.ingressClassName`, else by the legacy annotation, else by `--watch-ingress-without-class`.
@@ -38,10 +40,18 @@ impl<'a> Classes<'a> {
     /// The field wins: where it is set, the annotation is not asked. Classes are looked up anew each time, so that an Ingress
     /// created before its class is served as soon as the class exists.
     pub(crate) fn verdict(&self, key: &ObjectKey, ingress: &Ingress) -> Verdict {
-        let options = self.options;
-        if !options.watch_namespace.is_empty() && *options.watch_namespace != *key.namespace {
-            return Verdict::NotOurs(None);
+        match self.namespaces.choice(&key.namespace) {
+            Choice::Served => self.by_class(key, ingress),
+            Choice::NotServed => Verdict::NotOurs(None),
+            Choice::Unknown => Verdict::NotOurs(match self.by_class(key, ingress) {
+                Verdict::Ours => Some(unknown_namespace(key)),
+                Verdict::NotOurs(_) => None,
+            }),
         }
+    }
+
+    fn by_class(&self, key: &ObjectKey, ingress: &Ingress) -> Verdict {
+        let options = self.options;
         let class = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
         let annotations = ingress.metadata.annotations.as_ref();
         match (class, annotations.and_then(|annotations| annotations.get(LEGACY_ANNOTATION))) {
@@ -64,6 +74,19 @@ impl<'a> Classes<'a> {
             None => Verdict::NotOurs(Some(unknown_class(key, class, options))),
         }
     }
+}
+
+fn unknown_namespace(key: &ObjectKey) -> Finding {
+    Finding::warning(
+        &ObjectRef::new("Ingress", key),
+        "metadata.namespace",
+        "unknown-namespace",
+        format!(
+            "there is no Namespace {}, whose labels would decide whether this Ingress is served",
+            quoted(&key.namespace)
+        ),
+        "create the Namespace with labels that fit --watch-namespace-selector",
+    )
 }
 
 fn unknown_class(key: &ObjectKey, class: &str, options: &Options) -> Finding {

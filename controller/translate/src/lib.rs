@@ -17,10 +17,13 @@ mod host;
 mod ingress;
 mod inspect;
 mod memo;
+mod namespaces;
 mod options;
+mod references;
 mod remarks;
 mod resources;
 mod review;
+mod selector;
 mod tls;
 mod translation;
 mod upstream_tls;
@@ -30,8 +33,10 @@ pub use config::{Config, ConfigKey, config_keys};
 pub use finding::{Finding, ObjectRef, Severity, quoted};
 pub use memo::Memo;
 pub use options::{EndpointOverride, Options};
+pub use references::{SecretReferences, secrets_of_flags};
 pub use resources::{Object, ObjectKey, Resources};
 pub use review::{Review, review};
+pub use selector::{InvalidSelector, LabelSelector};
 pub use translation::{Translation, translate};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis_model::Certificate;
 
-use crate::ObjectKey;
+use crate::{LabelSelector, ObjectKey};
 
 /// Flags that translation depends on, as plain values. Names and defaults are those of ingress-nginx.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Options {
     pub watch_ingress_without_class: bool,
     /// `--watch-namespace`; empty for all.
     pub watch_namespace: String,
+    /// `--watch-namespace-selector`: Ingresses of namespaces with other labels are not served; none for all.
+    pub namespace_selector: Option<LabelSelector>,
     /// `--annotations-prefix`, default `nginx.ingress.kubernetes.io`.
     pub annotations_prefix: String,
     /// `--enable-annotation-validation`, default on. Types are always checked; this adds the character rules of ingress-nginx.
@@ -67,6 +69,7 @@ impl Options {
             ingress_class_by_name: false,
             watch_ingress_without_class: false,
             watch_namespace: String::new(),
+            namespace_selector: None,
             annotations_prefix: "nginx.ingress.kubernetes.io".to_owned(),
             annotation_validation: true,
             deep_inspect: true,

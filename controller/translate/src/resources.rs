@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 
@@ -70,6 +70,8 @@ pub struct Resources {
     pub secrets: BTreeMap<ObjectKey, Object<Secret>>,
     /// ConfigMaps.
     pub config_maps: BTreeMap<ObjectKey, Object<ConfigMap>>,
+    /// Namespaces, with an empty namespace; they matter with [`crate::Options::namespace_selector`] only.
+    pub namespaces: BTreeMap<ObjectKey, Object<Namespace>>,
 }
 
 impl Resources {

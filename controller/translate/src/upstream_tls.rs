@@ -56,7 +56,7 @@ impl Known {
             Finding::error(
                 &parsed.object(),
                 &format!("{}/proxy-ssl-secret", options.annotations_prefix),
-                "upstream-tls-unusable",
+                if secret.is_some() { "upstream-tls-unusable" } else { "secret-not-found" },
                 format!("{reason}; every path of the Ingress answers 503"),
                 "create a Secret with `tls.crt` and `tls.key`, with `ca.crt`, or with all of them",
             )

@@ -72,7 +72,8 @@ fn bind_one(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError>
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         if address.is_ipv6() {
-            socket.set_only_v6(true)?;
+            // Every address is every address of IPv4, too, whatever the system's default is (RFC 3493 section 5.3).
+            socket.set_only_v6(!address.ip().is_unspecified())?;
         }
         if shared {
             socket.set_reuse_port(true)?;
@@ -103,7 +104,7 @@ pub(super) async fn accept(gate: Rc<Gate>, listener: tokio::net::TcpListener, en
         let Some(room) = gate.room().await else { return };
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => gate.admit(stream, peer, entrance, room),
+                Ok((stream, peer)) => gate.admit(stream, canonical(peer), entrance, room),
                 Err(error) => {
                     gate.note_failure(&error);
                     // A connection that broke while it waited costs nothing; a shortage does not pass at once.
@@ -118,8 +119,13 @@ pub(super) async fn accept(gate: Rc<Gate>, listener: tokio::net::TcpListener, en
     // Closing the socket would reset what waits in its queue.
     while let Poll::Ready(Ok((stream, peer))) = waiting(&listener).await {
         let Some(room) = gate.room_now() else { return };
-        gate.serve(stream, peer, entrance, room);
+        gate.serve(stream, canonical(peer), entrance, room);
     }
+}
+
+/// A client of IPv4 is one of IPv4, also on a socket of both.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 /// A connection that waits in the queue of a socket. Without a budget, which would let a long queue look empty.
@@ -136,6 +142,21 @@ mod tests {
         let listeners = bind_all("127.0.0.1:0".parse().unwrap(), 3).unwrap();
         let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
+    }
+
+    #[test]
+    fn every_address_is_every_address_of_both_protocols() {
+        let listeners = bind_all("[::]:0".parse().unwrap(), 2).unwrap();
+        let port = listeners[0].local_addr().unwrap().port();
+        for address in ["127.0.0.1", "::1"] {
+            assert!(std::net::TcpStream::connect((address, port)).is_ok(), "{address}");
+        }
+        let one = bind_all("[::1]:0".parse().unwrap(), 1).unwrap();
+        let port = one[0].local_addr().unwrap().port();
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+        for (peer, want) in [("[::ffff:192.0.2.1]:7", "192.0.2.1:7"), ("[2001:db8::1]:7", "[2001:db8::1]:7")] {
+            assert_eq!(canonical(peer.parse().unwrap()), want.parse().unwrap());
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Fault;
 use super::objects::{self, Place};
+use super::selection::Selection;
 use super::state::{Next, Page, State};
 
 /// How long silence lasts.
@@ -31,6 +32,8 @@ struct Request {
     method: String,
     target: String,
     body: String,
+    /// Whether it asks for nothing but the metadata of objects.
+    metadata_only: bool,
 }
 
 /// The next request; none at the end.
@@ -39,10 +42,11 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let mut words = line.split_ascii_whitespace().map(str::to_owned);
     let (method, target) = (words.next()?, words.next()?);
-    let mut length = 0;
+    let (mut length, mut metadata_only) = (0, false);
     loop {
         let mut field = String::new();
         reader.read_line(&mut field).ok().filter(|read| *read > 0)?;
+        metadata_only |= field.starts_with("accept:") && field.contains("as=PartialObjectMetadata");
         if let Some(value) = field.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
         }
@@ -52,11 +56,11 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Request { method, target, body: String::from_utf8(body).ok()? })
+    Some(Request { method, target, body: String::from_utf8(body).ok()?, metadata_only })
 }
 
 fn answer(stream: &mut TcpStream, request: &Request, state: &State) -> io::Result<()> {
-    let Request { method, target, body } = request;
+    let Request { method, target, body, metadata_only } = request;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if let Some(place) = Place::parse(path).filter(|place| method != "GET" || !place.is_collection()) {
         return match objects::answer(method, place, body, state) {
@@ -65,21 +69,38 @@ fn answer(stream: &mut TcpStream, request: &Request, state: &State) -> io::Resul
         };
     }
     let kinds = path.rsplit('/').next().unwrap_or_default();
+    let namespace = Place::parse(path).map_or("", |place| place.namespace);
+    if state.change(kinds, |kind| kind.forbidden.contains(namespace)) {
+        return fail(stream, &Fault::Status(403, None));
+    }
     let parameter = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
     };
+    let mut selection = Selection::parse(namespace, parameter("fieldSelector").as_deref());
+    selection.metadata_only = *metadata_only;
     if parameter("watch").is_some() {
         let after = parameter("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
-        return watch(stream, kinds, after, state);
+        return watch(stream, kinds, &selection, after, state);
     }
     let from = parameter("continue").and_then(|place| place.parse().ok()).unwrap_or(0);
     let limit = parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
-    list(stream, kinds, from, limit, state)
+    list(stream, kinds, &selection, from, limit, state)
 }
 
-fn list(stream: &mut TcpStream, kinds: &str, from: usize, limit: usize, state: &State) -> io::Result<()> {
+fn list(
+    stream: &mut TcpStream,
+    kinds: &str,
+    selection: &Selection,
+    from: usize,
+    limit: usize,
+    state: &State,
+) -> io::Result<()> {
     let fault = state.change(kinds, |kind| {
+        if selection.name.is_some() {
+            kind.asked_by_name += 1;
+            return None;
+        }
         if from > 0 {
             return None;
         }
@@ -89,10 +110,10 @@ fn list(stream: &mut TcpStream, kinds: &str, from: usize, limit: usize, state: &
     });
     match fault {
         None => {
-            let Page { version, items, next } = state.list(kinds, from, limit);
+            let Page { version, items, next } = state.list(kinds, selection, from, limit);
             send_list(stream, version, &items, next)
         }
-        Some(Fault::Empty) => send_list(stream, state.list(kinds, 0, 0).version, &[], None),
+        Some(Fault::Empty) => send_list(stream, state.list(kinds, selection, 0, 0).version, &[], None),
         Some(fault) => fail(stream, &fault),
     }
 }
@@ -106,7 +127,7 @@ fn send_list(stream: &mut TcpStream, version: u64, items: &[Value], next: Option
     send(stream, 200, "", &list.to_string())
 }
 
-fn watch(stream: &mut TcpStream, kinds: &str, after: u64, state: &State) -> io::Result<()> {
+fn watch(stream: &mut TcpStream, kinds: &str, selection: &Selection, after: u64, state: &State) -> io::Result<()> {
     let fault = state.change(kinds, |kind| {
         kind.asked.watches += 1;
         kind.watch_faults.pop_front()
@@ -120,7 +141,10 @@ fn watch(stream: &mut TcpStream, kinds: &str, after: u64, state: &State) -> io::
         match state.next(kinds, after, cuts, WATCH) {
             Next::Events(events) => {
                 for (version, event) in events {
-                    chunk(stream, &event)?;
+                    if selection.fits(&event["object"]) {
+                        let object = selection.part(&event["object"]);
+                        chunk(stream, &json!({ "type": event["type"], "object": object }))?;
+                    }
                     after = version;
                 }
             }

@@ -1,8 +1,9 @@
-//! A double of the API server: lists and watches of the kinds that the program reads, writes of what it writes, with
+//! A double of the API server: lists and watches (whole or of metadata alone) of the kinds that the program reads, writes of what it writes, with
 //! faults that a real server cannot be asked for.
 
 mod connection;
 mod objects;
+mod selection;
 mod state;
 
 use std::net::{SocketAddr, TcpListener};
@@ -131,6 +132,17 @@ impl ApiServer {
     /// How often a kind was asked for.
     pub fn asked(&self, kinds: &str) -> Asked {
         self.state.change(kinds, |kind| kind.asked)
+    }
+
+    /// How often one object of a kind was asked for, by a list that selects it.
+    pub fn asked_by_name(&self, kinds: &str) -> u64 {
+        self.state.change(kinds, |kind| kind.asked_by_name)
+    }
+
+    /// Lists and watches of a kind in a namespace are answered with 403 from now on; those of the whole cluster where it is
+    /// empty.
+    pub fn forbid(&self, kinds: &str, namespace: &str) {
+        self.state.change(kinds, |kind| kind.forbidden.insert(namespace.to_owned()));
     }
 
     /// The time between the last two lists of a kind.

@@ -9,7 +9,7 @@ use super::state::State;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Place<'a> {
     pub(super) kinds: &'a str,
-    namespace: &'a str,
+    pub(super) namespace: &'a str,
     /// Empty for a collection.
     name: &'a str,
     status: bool,

@@ -1,11 +1,12 @@
 //! What the double holds: objects, their history, and what it is to do wrong.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::selection::Selection;
 use super::{Asked, Fault};
 
 /// Objects and faults, and a bell for those who watch.
@@ -37,6 +38,9 @@ pub(super) struct Kind {
     /// Objects that were created or replaced, or should have been.
     pub(super) writes: u64,
     pub(super) asked: Asked,
+    pub(super) asked_by_name: u64,
+    /// Namespaces that may not be read.
+    pub(super) forbidden: BTreeSet<String>,
     pub(super) listed: Vec<Instant>,
 }
 
@@ -135,14 +139,14 @@ impl State {
         change(self.lock().kinds.entry(kinds.to_owned()).or_default())
     }
 
-    /// The objects of a kind from one place on.
-    pub(super) fn list(&self, kinds: &str, from: usize, limit: usize) -> Page {
+    /// The objects of a kind that are asked for, from one place on.
+    pub(super) fn list(&self, kinds: &str, selection: &Selection, from: usize, limit: usize) -> Page {
         let inner = self.lock();
         let objects = inner.kinds.get(kinds).map(|kind| &kind.objects);
-        let items: Vec<Value> =
-            objects.into_iter().flat_map(BTreeMap::values).skip(from).take(limit).cloned().collect();
+        let fitting = || objects.into_iter().flat_map(BTreeMap::values).filter(|object| selection.fits(object));
+        let items: Vec<Value> = fitting().skip(from).take(limit).map(|object| selection.part(object)).collect();
         let next = from + items.len();
-        let more = objects.is_some_and(|objects| objects.len() > next);
+        let more = fitting().nth(next).is_some();
         Page { version: inner.version, items, next: more.then_some(next) }
     }
 

@@ -40,7 +40,7 @@ const fn flag(
 #[rustfmt::skip]
 pub(crate) const FLAGS: &[Flag] = &[
     flag(OWN, "admin-address", Kind::SocketAddress, "127.0.0.1:10254", InForce, "Address of health, metrics and debug pages.").in_cluster("127.0.0.1:10255", InForce),
-    flag(OWN, "bind-address", Kind::IpAddress, "127.0.0.1", InForce, "Address on which HTTP and HTTPS listen; 0.0.0.0 or :: for every address.").in_cluster("0.0.0.0", InForce),
+    flag(OWN, "bind-address", Kind::IpAddress, "127.0.0.1", InForce, "Address on which HTTP and HTTPS listen; 0.0.0.0 for every address of IPv4, :: for those of IPv6 as well.").in_cluster("::", InForce),
     flag(OWN, "endpoint", Kind::Endpoint, "", InForce, "Sends the requests of a Service, or of one of its ports, to this address. Can be repeated.").in_cluster("", InForce),
     flag(OWN, "resolver", Kind::Nameserver, "", InForce, "Name server for ExternalName Services; those of the system where none is given."),
     flag(OWN, "resolver-search", Kind::Text, "", InForce, "Domains, divided by commas, in which --resolver looks up names that have fewer than 5 dots."),
@@ -50,7 +50,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(SCOPE, "ingress-class-by-name", Kind::Switch, "false", InForce, "Also serve the IngressClass that has the name --ingress-class."),
     flag(SCOPE, "watch-ingress-without-class", Kind::Switch, "false", InForce, "Also serve Ingresses that name no class at all."),
     flag(SCOPE, "watch-namespace", Kind::Text, "", InForce, "Read only objects of this namespace; empty for all."),
-    flag(SCOPE, "watch-namespace-selector", Kind::Text, "", NotYet, "Read only namespaces whose labels fit this selector."),
+    flag(SCOPE, "watch-namespace-selector", Kind::Text, "", InForce, "Serve only Ingresses of namespaces whose labels fit this selector, such as `edge=yes,tier in (a, b),!internal`; empty for all."),
     flag(SCOPE, "annotations-prefix", Kind::Text, "nginx.ingress.kubernetes.io", InForce, "Prefix of the annotations that are read."),
     flag(SCOPE, "disable-catch-all", Kind::Switch, "false", InForce, "Leave out Ingresses that have a spec.defaultBackend."),
     flag(SCOPE, "disable-svc-external-name", Kind::Switch, "false", InForce, "Give ExternalName Services no endpoints."),

@@ -1,58 +1,174 @@
 //! Which kinds are watched, and where.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use kube::api::{Api, ApiResource, DynamicObject};
-use kube::{Client, runtime::watcher};
+use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
+use kube::core::DynamicResourceScope;
+use kube::runtime::watcher;
+use kube::{Client, Resource};
+use portcullis_translate::{ObjectKey, ObjectRef};
 
-use super::super::object::Kind;
+use super::super::object::{Identity, Kind};
 use super::Scope;
 
-/// A kind that is watched.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Watched {
+/// What one watch brings: objects of a kind, of all namespaces, of one namespace, or one object. No two bring the same.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Feed {
     pub(super) kind: Kind,
+    namespace: Option<Arc<str>>,
+    name: Option<Arc<str>>,
+}
+
+/// A feed, and what it means where it may not be read.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) feed: Feed,
     /// Whether serving begins without it where it may not be read: a role for one namespace gives no right to read what is
-    /// in none.
+    /// in none, or in another.
     pub(super) optional: bool,
 }
 
-/// All of them.
-pub(super) const WATCHED: [Watched; 6] = [
-    required(Kind::Ingress),
-    Watched { kind: Kind::IngressClass, optional: true },
-    required(Kind::Service),
-    required(Kind::EndpointSlice),
-    required(Kind::Secret),
-    required(Kind::ConfigMap),
-];
+/// Secrets of Helm's releases are large, many, and nobody's certificate.
+pub(super) const SECRET_FIELDS: &str = "type!=helm.sh/release.v1";
 
-const fn required(kind: Kind) -> Watched {
-    Watched { kind, optional: false }
+/// All watches.
+pub(super) fn watched(scope: &Scope) -> Vec<Watched> {
+    let required = |kind| Watched { feed: Feed::of(kind, scope), optional: false };
+    let mut watched = vec![
+        required(Kind::Ingress),
+        Watched { optional: true, ..required(Kind::IngressClass) },
+        required(Kind::Service),
+        required(Kind::EndpointSlice),
+        required(Kind::Secret),
+        required(Kind::ConfigMap),
+    ];
+    if scope.by_labels {
+        watched.push(required(Kind::Namespace));
+    }
+    let elsewhere = |key: &&ObjectKey| scope.namespace.as_ref().is_some_and(|namespace| **namespace != *key.namespace);
+    let named: BTreeSet<&ObjectKey> = scope.config_maps.iter().filter(elsewhere).collect();
+    watched.extend(named.into_iter().map(|key| Watched { feed: Feed::one(Kind::ConfigMap, key), optional: true }));
+    watched
 }
 
-/// Where objects of a kind are read. They come untyped, so that one of a wrong shape does not stop the others.
-pub(super) fn api(watched: Watched, client: &Client, scope: &Scope) -> Api<DynamicObject> {
-    let resource = match watched.kind {
-        Kind::Ingress => ApiResource::erase::<Ingress>(&()),
-        Kind::IngressClass => ApiResource::erase::<IngressClass>(&()),
-        Kind::Service => ApiResource::erase::<Service>(&()),
-        Kind::EndpointSlice => ApiResource::erase::<EndpointSlice>(&()),
-        Kind::Secret => ApiResource::erase::<Secret>(&()),
-        Kind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
-    };
-    match &scope.namespace {
-        Some(namespace) if watched.kind.is_namespaced() => Api::namespaced_with(client.clone(), namespace, &resource),
-        _ => Api::all_with(client.clone(), &resource),
+impl Feed {
+    /// All objects of a kind, in a scope.
+    pub(super) fn of(kind: Kind, scope: &Scope) -> Self {
+        let namespace = scope.namespace.as_deref().filter(|_| kind.is_namespaced()).map(Arc::from);
+        Self { kind, namespace, name: None }
+    }
+
+    /// One object.
+    pub(super) fn one(kind: Kind, key: &ObjectKey) -> Self {
+        Self { kind, namespace: Some(key.namespace.clone()), name: Some(key.name.clone()) }
+    }
+
+    /// Whether it would bring this object.
+    pub(super) fn covers(&self, identity: &Identity) -> bool {
+        let is = |wanted: &Option<Arc<str>>, found: &Arc<str>| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        self.kind == identity.kind && is(&self.namespace, &identity.key.namespace) && is(&self.name, &identity.key.name)
+    }
+
+    /// What findings call it.
+    pub(super) fn to_ref(&self) -> ObjectRef {
+        let namespace = self.namespace.clone().filter(|_| self.name.is_some()).unwrap_or_default();
+        ObjectRef { kind: self.kind.name(), namespace, name: self.name.clone().unwrap_or_else(|| "*".into()) }
+    }
+
+    /// Where its objects are read. They come untyped, so that one of a wrong shape does not stop the others.
+    pub(super) fn api(&self, client: &Client) -> Api<DynamicObject> {
+        self.api_of(client)
+    }
+
+    /// The same for their metadata alone.
+    pub(super) fn metadata_api(&self, client: &Client) -> Api<PartialObjectMeta<DynamicObject>> {
+        self.api_of(client)
+    }
+
+    fn api_of<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+    {
+        let resource = match self.kind {
+            Kind::Ingress => ApiResource::erase::<Ingress>(&()),
+            Kind::IngressClass => ApiResource::erase::<IngressClass>(&()),
+            Kind::Service => ApiResource::erase::<Service>(&()),
+            Kind::EndpointSlice => ApiResource::erase::<EndpointSlice>(&()),
+            Kind::Secret => ApiResource::erase::<Secret>(&()),
+            Kind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            Kind::Namespace => ApiResource::erase::<Namespace>(&()),
+        };
+        match &self.namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        }
+    }
+
+    /// How they are watched.
+    pub(super) fn config(&self) -> watcher::Config {
+        let config = watcher::Config::default();
+        match (&self.name, self.kind) {
+            (Some(name), _) => config.fields(&format!("metadata.name={name}")),
+            (None, Kind::Secret) => config.fields(SECRET_FIELDS),
+            // Releases of Helm 2, as ingress-nginx passes them over.
+            (None, Kind::ConfigMap) => config.labels("OWNER!=TILLER"),
+            (None, _) => config,
+        }
     }
 }
 
-/// How objects of a kind are watched.
-pub(super) fn config(kind: Kind) -> watcher::Config {
-    match kind {
-        // Releases of Helm are large, many, and nobody's certificate.
-        Kind::Secret => watcher::Config::default().fields("type!=helm.sh/release.v1"),
-        _ => watcher::Config::default(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(scope: &Scope) -> Vec<String> {
+        let name = |watched: &Watched| {
+            let Watched { feed: Feed { kind, namespace, name }, optional } = watched;
+            let place = [namespace, name].into_iter().flatten().map(|part| format!("/{part}"));
+            format!("{}{}{}", kind.name(), place.collect::<String>(), if *optional { "?" } else { "" })
+        };
+        watched(scope).iter().map(name).collect()
+    }
+
+    #[test]
+    fn flags_decide_what_is_watched_and_where() {
+        let config_maps = vec![ObjectKey::new("edge", "config"), ObjectKey::new("shop", "tcp")];
+        let all = Scope { config_maps, ..Scope::default() };
+        let usual = ["Ingress", "IngressClass?", "Service", "EndpointSlice", "Secret", "ConfigMap"];
+        assert_eq!(names(&all), usual);
+        let labels = Scope { by_labels: true, ..all.clone() };
+        assert_eq!(names(&labels), [&usual[..], &["Namespace"]].concat());
+        let one = Scope { namespace: Some("shop".to_owned()), ..all };
+        assert_eq!(
+            names(&one),
+            [
+                "Ingress/shop",
+                "IngressClass?",
+                "Service/shop",
+                "EndpointSlice/shop",
+                "Secret/shop",
+                "ConfigMap/shop",
+                "ConfigMap/edge/config?",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_two_feeds_bring_the_same_object() {
+        let scope = Scope {
+            namespace: Some("shop".to_owned()),
+            by_labels: false,
+            config_maps: vec![ObjectKey::new("edge", "config"), ObjectKey::new("edge", "tcp")],
+        };
+        let watched = watched(&scope);
+        for (namespace, name, want) in [("shop", "config", 1), ("edge", "config", 1), ("edge", "other", 0)] {
+            let identity = Identity { kind: Kind::ConfigMap, key: ObjectKey::new(namespace, name) };
+            let feeds = watched.iter().filter(|watched| watched.feed.covers(&identity)).count();
+            assert_eq!(feeds, want, "{namespace}/{name}");
+        }
     }
 }

@@ -4,35 +4,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portcullis_translate::Finding;
+use portcullis_translate::{Finding, ObjectRef};
 
 use super::super::object::{Identity, Kind};
-use super::kinds::WATCHED;
+use super::kinds::Feed;
 use super::read::Read;
 
 /// Changes that come together are handled together.
 const TOGETHER: Duration = Duration::from_millis(1);
 
 /// The mailbox.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mailbox {
+    /// Who brings something.
+    feeds: BTreeSet<Feed>,
     state: Mutex<State>,
     wake: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    news: BTreeMap<Kind, News>,
-    /// Kinds of which there was a complete list, or will be none.
-    complete: BTreeSet<Kind>,
-    faults: BTreeMap<Kind, Finding>,
+    news: BTreeMap<Feed, News>,
+    /// Feeds of which there was a complete list, or will be none.
+    complete: BTreeSet<Feed>,
+    faults: BTreeMap<ObjectRef, Finding>,
     /// Whether there is something to tell that is not about an object.
     told: bool,
     nudged: bool,
     closed: bool,
 }
 
-/// What is new of a kind.
+/// What is new of a feed.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// Whether all objects that are not among the changes are gone.
@@ -44,44 +46,48 @@ pub(super) struct News {
 /// What ended a wait.
 #[derive(Debug)]
 pub(super) struct Brought {
-    pub(super) news: BTreeMap<Kind, News>,
+    pub(super) news: BTreeMap<Feed, News>,
     /// Whether there is something to tell that is not about an object.
     pub(super) told: bool,
 }
 
 impl Mailbox {
-    /// These are all objects of a kind.
-    pub(super) fn replace(&self, kind: Kind, objects: BTreeMap<Identity, Read>) {
+    pub(super) fn new(feeds: impl IntoIterator<Item = Feed>) -> Self {
+        Self { feeds: feeds.into_iter().collect(), state: Mutex::default(), wake: Condvar::new() }
+    }
+
+    /// These are all objects of a feed.
+    pub(super) fn replace(&self, feed: &Feed, objects: BTreeMap<Identity, Read>) {
         self.change(|state| {
             let changes = objects.into_iter().map(|(identity, read)| (identity, Some(read))).collect();
-            state.news.insert(kind, News { is_list: true, changes });
-            state.complete.insert(kind);
+            state.news.insert(feed.clone(), News { is_list: true, changes });
+            state.complete.insert(feed.clone());
         });
     }
 
     /// An object is new, or changed; none where it is gone.
-    pub(super) fn put(&self, identity: Identity, read: Option<Read>) {
+    pub(super) fn put(&self, feed: &Feed, identity: Identity, read: Option<Read>) {
         self.change(|state| {
-            state.news.entry(identity.kind).or_default().changes.insert(identity, read);
+            state.news.entry(feed.clone()).or_default().changes.insert(identity, read);
         });
     }
 
-    /// There will be no list of a kind.
-    pub(super) fn give_up(&self, kind: Kind) {
+    /// There will be no list of a feed.
+    pub(super) fn give_up(&self, feed: &Feed) {
         self.change(|state| {
-            state.complete.insert(kind);
+            state.complete.insert(feed.clone());
         });
     }
 
-    /// What is wrong with the watch of a kind; none where it works again.
-    pub(super) fn set_fault(&self, kind: Kind, fault: Option<Finding>) {
+    /// What is wrong with a watch or another question to the server; none where it works again.
+    pub(super) fn set_fault(&self, about: &ObjectRef, fault: Option<Finding>) {
         let mut state = self.lock();
-        if state.faults.get(&kind) == fault.as_ref() {
+        if state.faults.get(about) == fault.as_ref() {
             return;
         }
         match fault {
-            Some(fault) => drop(state.faults.insert(kind, fault)),
-            None => drop(state.faults.remove(&kind)),
+            Some(fault) => drop(state.faults.insert(about.clone(), fault)),
+            None => drop(state.faults.remove(about)),
         }
         state.told = true;
         drop(state);
@@ -98,10 +104,24 @@ impl Mailbox {
         self.change(|state| state.closed = true);
     }
 
-    /// Waits until there was a list of every kind; false if it was closed before.
+    /// Waits until there was a list of every feed; false if it was closed before.
     pub(super) fn wait_complete(&self) -> bool {
-        let all = WATCHED.len();
-        let waiting = |state: &mut State| !state.closed && state.complete.len() < all;
+        self.wait_for(|_| true)
+    }
+
+    /// Waits until there was a list of every feed but the Secrets'; false if it was closed before.
+    pub(super) fn wait_for_others_than_secrets(&self) -> bool {
+        self.wait_for(|feed| feed.kind != Kind::Secret)
+    }
+
+    /// Whether there was no list of a feed yet.
+    pub(super) fn is_waiting_for(&self, feed: &Feed) -> bool {
+        !self.lock().complete.contains(feed)
+    }
+
+    fn wait_for(&self, wanted: impl Fn(&Feed) -> bool) -> bool {
+        let missing = |state: &State| self.feeds.iter().any(|feed| wanted(feed) && !state.complete.contains(feed));
+        let waiting = |state: &mut State| !state.closed && missing(state);
         let state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         !state.closed
     }
@@ -122,7 +142,7 @@ impl Mailbox {
     }
 
     /// What is new, without a wait.
-    pub(super) fn take(&self) -> BTreeMap<Kind, News> {
+    pub(super) fn take(&self) -> BTreeMap<Feed, News> {
         let mut state = self.lock();
         state.told = false;
         std::mem::take(&mut state.news)
@@ -147,9 +167,19 @@ impl Mailbox {
 mod tests {
     use std::sync::Arc;
 
-    use portcullis_translate::{ObjectKey, ObjectRef, Severity};
+    use portcullis_translate::{ObjectKey, Severity};
 
+    use super::super::Scope;
+    use super::super::kinds::{Watched, watched};
     use super::*;
+
+    fn mailbox() -> Mailbox {
+        Mailbox::new(watched(&Scope::default()).into_iter().map(|Watched { feed, .. }| feed))
+    }
+
+    fn services() -> Feed {
+        Feed::of(Kind::Service, &Scope::default())
+    }
 
     fn identity(kind: Kind, name: &str) -> Identity {
         Identity { kind, key: ObjectKey::new("n", name) }
@@ -163,13 +193,13 @@ mod tests {
 
     #[test]
     fn the_latest_state_of_an_object_is_all_that_waits() {
-        let mailbox = Mailbox::default();
+        let mailbox = mailbox();
         for _ in 0..100 {
-            mailbox.put(identity(Kind::Service, "a"), Some(Err(Box::new(fault(Kind::Service)))));
+            mailbox.put(&services(), identity(Kind::Service, "a"), Some(Err(Box::new(fault(Kind::Service)))));
         }
-        mailbox.put(identity(Kind::Service, "a"), None);
+        mailbox.put(&services(), identity(Kind::Service, "a"), None);
         let Brought { news, .. } = mailbox.wait().unwrap();
-        let of_kind = &news[&Kind::Service];
+        let of_kind = &news[&services()];
         assert!(!of_kind.is_list && of_kind.changes.len() == 1);
         assert!(of_kind.changes[&identity(Kind::Service, "a")].is_none());
         assert!(mailbox.take().is_empty());
@@ -177,34 +207,36 @@ mod tests {
 
     #[test]
     fn a_list_takes_the_place_of_what_came_before_it() {
-        let mailbox = Mailbox::default();
-        mailbox.put(identity(Kind::Service, "old"), None);
-        mailbox.replace(Kind::Service, BTreeMap::new());
-        mailbox.put(identity(Kind::Service, "new"), None);
+        let mailbox = mailbox();
+        mailbox.put(&services(), identity(Kind::Service, "old"), None);
+        mailbox.replace(&services(), BTreeMap::new());
+        mailbox.put(&services(), identity(Kind::Service, "new"), None);
         let Brought { news, .. } = mailbox.wait().unwrap();
-        let names: Vec<_> = news[&Kind::Service].changes.keys().map(|identity| &*identity.key.name).collect();
-        assert!(news[&Kind::Service].is_list);
+        let names: Vec<_> = news[&services()].changes.keys().map(|identity| &*identity.key.name).collect();
+        assert!(news[&services()].is_list);
         assert_eq!(names, ["new"]);
     }
 
     #[test]
     fn all_kinds_are_waited_for() {
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Arc::new(mailbox());
         let waiting = std::thread::spawn({
             let mailbox = mailbox.clone();
             move || mailbox.wait_complete()
         });
-        for watched in &WATCHED[1..] {
-            mailbox.replace(watched.kind, BTreeMap::new());
+        let secrets = Feed::of(Kind::Secret, &Scope::default());
+        for feed in mailbox.feeds.iter().filter(|feed| **feed != secrets) {
+            mailbox.replace(feed, BTreeMap::new());
         }
+        assert!(mailbox.wait_for_others_than_secrets());
         assert!(!waiting.is_finished());
-        mailbox.give_up(WATCHED[0].kind);
+        mailbox.give_up(&secrets);
         assert!(waiting.join().unwrap());
     }
 
     #[test]
     fn a_closed_mailbox_ends_every_wait() {
-        let mailbox = Mailbox::default();
+        let mailbox = mailbox();
         mailbox.close();
         assert!(!mailbox.wait_complete());
         assert!(mailbox.wait().is_none());
@@ -212,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_nudge_ends_one_wait() {
-        let mailbox = Mailbox::default();
+        let mailbox = mailbox();
         mailbox.nudge();
         let Brought { news, told } = mailbox.wait().unwrap();
         assert!(news.is_empty() && !told && !mailbox.lock().nudged);
@@ -220,13 +252,13 @@ mod tests {
 
     #[test]
     fn faults_are_told_once() {
-        let mailbox = Mailbox::default();
-        mailbox.set_fault(Kind::Secret, Some(fault(Kind::Secret)));
+        let mailbox = mailbox();
+        mailbox.set_fault(&services().to_ref(), Some(fault(Kind::Service)));
         assert!(mailbox.wait().unwrap().told);
-        mailbox.set_fault(Kind::Secret, Some(fault(Kind::Secret)));
+        mailbox.set_fault(&services().to_ref(), Some(fault(Kind::Service)));
         assert!(!mailbox.lock().told);
-        assert_eq!(mailbox.faults(), [fault(Kind::Secret)]);
-        mailbox.set_fault(Kind::Secret, None);
+        assert_eq!(mailbox.faults(), [fault(Kind::Service)]);
+        mailbox.set_fault(&services().to_ref(), None);
         assert!(mailbox.wait().unwrap().told && mailbox.faults().is_empty());
     }
 }

@@ -2,31 +2,47 @@
 
 mod kinds;
 mod mailbox;
+mod named;
 mod read;
 mod references;
+mod secrets;
 mod statuses;
 mod store;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kube::Client;
-use portcullis_translate::{Finding, Resources};
+use portcullis_translate::{Finding, ObjectKey, Options, Resources};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::object::Kind;
 use super::{Inbox, ObjectSource, Step};
 use crate::api_server::Contact;
-use mailbox::{Brought, Mailbox};
+use kinds::{Feed, Watched};
+use mailbox::{Brought, Mailbox, News};
+use named::Changes;
 pub use references::{Reference, References};
+use secrets::Secrets;
 pub use statuses::{IngressStatuses, SeenStatus};
 use store::Store;
+use watch::Shared;
+
+/// How long a change waits for the Secrets that it names and that are there.
+const NAMED_SECRETS: Duration = Duration::from_secs(1);
 
 /// Which objects are watched.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// `--watch-namespace`: those of this namespace; of all without.
     pub namespace: Option<String>,
+    /// `--watch-namespace-selector`: whether the labels of Namespaces matter.
+    pub by_labels: bool,
+    /// ConfigMaps that flags name; they are read wherever they are.
+    pub config_maps: Vec<ObjectKey>,
 }
 
 /// Objects from the API server.
@@ -35,39 +51,71 @@ pub struct Scope {
 /// does not have the type of its kind keeps its last good form.
 #[derive(Debug)]
 pub struct ClusterSource {
-    mailbox: Arc<Mailbox>,
+    shared: Shared,
     store: Store,
-    statuses: Arc<IngressStatuses>,
-    references: Arc<References>,
     watches: Vec<AbortHandle>,
 }
 
 impl ClusterSource {
     /// Starts the watches on `runtime`.
     #[must_use]
-    pub fn start(client: &Client, contact: &Arc<Contact>, scope: &Scope, runtime: &Handle) -> (Self, Arc<dyn Inbox>) {
-        let (mailbox, statuses) = (Arc::new(Mailbox::default()), Arc::new(IngressStatuses::default()));
-        let references = Arc::new(References::default());
-        let watches = kinds::WATCHED.iter().map(|watched| {
-            let api = kinds::api(*watched, client, scope);
-            let beside = watch::Beside { statuses: statuses.clone(), references: references.clone() };
-            let following = watch::follow(*watched, api, mailbox.clone(), contact.clone(), beside);
-            runtime.spawn(following).abort_handle()
+    pub fn start(
+        client: &Client,
+        contact: &Arc<Contact>,
+        scope: &Scope,
+        options: &Options,
+        runtime: &Handle,
+    ) -> (Self, Arc<dyn Inbox>) {
+        let watched = kinds::watched(scope);
+        let feeds = watched.iter().map(|Watched { feed, .. }| feed.clone());
+        let mailbox = Arc::new(Mailbox::new(feeds));
+        let of_secrets = Feed::of(Kind::Secret, scope);
+        let secrets = Arc::new(Secrets::new(of_secrets, mailbox.clone(), client.clone(), runtime.clone()));
+        let (statuses, references) = (Arc::default(), Arc::default());
+        let shared = Shared { contact: contact.clone(), mailbox: mailbox.clone(), statuses, references, secrets };
+        let watches = watched.into_iter().map(|watched| {
+            let api = watched.feed.api(client);
+            runtime.spawn(watch::follow(watched, api, shared.clone())).abort_handle()
         });
         let watches = watches.collect();
-        (Self { mailbox: mailbox.clone(), store: Store::default(), statuses, references, watches }, mailbox)
+        (Self { shared, store: Store::new(options), watches }, mailbox)
     }
 
     /// What stands in the status of Ingresses.
     #[must_use]
     pub fn statuses(&self) -> Arc<IngressStatuses> {
-        self.statuses.clone()
+        self.shared.statuses.clone()
     }
 
     /// Which objects there are, for Events about them.
     #[must_use]
     pub fn references(&self) -> Arc<References> {
-        self.references.clone()
+        self.shared.references.clone()
+    }
+}
+
+impl ClusterSource {
+    /// Takes in what is new, and with it the Secrets that it names: what a change leads to is never without a Secret that has
+    /// been there all the time, unless the server is slow.
+    fn take(&mut self, mut news: BTreeMap<Feed, News>) -> Step {
+        let deadline = Instant::now() + NAMED_SECRETS;
+        let mut step = Step::default();
+        loop {
+            let Step { looked, changed, .. } = self.store.take(news);
+            step.looked += looked;
+            step.changed |= changed;
+            let Changes { named, dropped } = self.store.changed_references();
+            if named.is_empty() && dropped.is_empty() {
+                return step;
+            }
+            let Shared { secrets, mailbox, .. } = &self.shared;
+            secrets.change(&named, &dropped);
+            secrets.wait_for(&named, deadline);
+            if Instant::now() >= deadline {
+                return step;
+            }
+            news = mailbox.take();
+        }
     }
 }
 
@@ -77,21 +125,30 @@ impl ObjectSource for ClusterSource {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let mut findings = self.mailbox.faults();
+        let mut findings = self.shared.mailbox.faults();
         findings.extend(self.store.findings());
         findings
     }
 
     fn wait_complete(&mut self) -> bool {
-        let complete = self.mailbox.wait_complete();
-        self.store.take(self.mailbox.take());
+        let Shared { mailbox, secrets, .. } = &self.shared;
+        if !mailbox.wait_for_others_than_secrets() {
+            return false;
+        }
+        let news = mailbox.take();
+        let secrets = secrets.clone();
+        self.take(news);
+        secrets.open();
+        let complete = self.shared.mailbox.wait_complete();
+        let news = self.shared.mailbox.take();
+        self.take(news);
         complete
     }
 
     fn next(&mut self) -> Option<Step> {
-        let Brought { news, told } = self.mailbox.wait()?;
+        let Brought { news, told } = self.shared.mailbox.wait()?;
         let nudged = !told && news.is_empty();
-        Some(Step { nudged, ..self.store.take(news) })
+        Some(Step { nudged, ..self.take(news) })
     }
 }
 

@@ -43,7 +43,7 @@ fn trim(kind: Kind, fields: &mut Map<String, Value>) {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    if kind == Kind::Ingress {
+    if matches!(kind, Kind::Ingress | Kind::Namespace) {
         fields.remove("status");
     }
 }

@@ -2,12 +2,14 @@
 //! does not read it.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::api::DynamicObject;
 use portcullis_translate::ObjectRef;
 
-use super::super::object::{Identity, Kind};
+use super::super::object::{AnyObject, Identity, Kind};
+use super::kinds::Feed;
 use super::read::Read;
 
 /// One object.
@@ -50,13 +52,13 @@ impl References {
         self.lock().changes
     }
 
-    /// A list of a kind begins.
-    pub(super) fn begin(&self, kind: Kind) {
-        self.lock().listed.retain(|identity, _| identity.kind != kind);
+    /// A list begins.
+    pub(super) fn begin(&self, feed: &Feed) {
+        self.lock().listed.retain(|identity, _| !feed.covers(identity));
     }
 
-    /// An object of the list.
-    pub(super) fn stage(&self, identity: &Identity, object: &DynamicObject, read: &Read) {
+    /// An object of the list; `read` is none where its content is not known.
+    pub(super) fn stage(&self, identity: &Identity, object: &DynamicObject, read: Option<&Read>) {
         let mut state = self.lock();
         if let Some(reference) = state.reference(identity, object, read) {
             state.listed.insert(identity.clone(), reference);
@@ -64,19 +66,19 @@ impl References {
     }
 
     /// The list is complete and believed.
-    pub(super) fn replace(&self, kind: Kind) {
+    pub(super) fn replace(&self, feed: &Feed) {
         let mut state = self.lock();
-        state.known.retain(|identity, _| identity.kind != kind);
+        state.known.retain(|identity, _| !feed.covers(identity));
         let listed = std::mem::take(&mut state.listed);
-        let (of_kind, others): (BTreeMap<_, _>, _) =
-            listed.into_iter().partition(|(identity, _)| identity.kind == kind);
+        let (complete, others): (BTreeMap<_, _>, _) =
+            listed.into_iter().partition(|(identity, _)| feed.covers(identity));
         state.listed = others;
-        state.known.extend(of_kind);
+        state.known.extend(complete);
         state.changes += 1;
     }
 
-    /// An object is new or changed.
-    pub(super) fn put(&self, identity: &Identity, object: &DynamicObject, read: &Read) {
+    /// An object is new or changed; `read` is none where its content is not known.
+    pub(super) fn put(&self, identity: &Identity, object: &DynamicObject, read: Option<&Read>) {
         let mut state = self.lock();
         let Some(reference) = state.reference(identity, object, read) else { return };
         let is_same = |former: &Reference| former.uid == reference.uid && former.content == reference.content;
@@ -110,19 +112,32 @@ impl References {
 }
 
 impl State {
-    /// One that is not well formed now is served in its last form, so that it has not changed.
-    fn reference(&self, identity: &Identity, object: &DynamicObject, read: &Read) -> Option<Reference> {
+    /// One that is not well formed now is served in its last form, so that it has not changed. Where the content is not
+    /// known, every version counts as another one.
+    fn reference(&self, identity: &Identity, object: &DynamicObject, read: Option<&Read>) -> Option<Reference> {
         if identity.kind == Kind::EndpointSlice {
             return None;
         }
         let former = || self.known.get(identity).map_or(0, |former| former.content);
+        let version = object.metadata.resource_version.as_deref().unwrap_or_default();
+        let content = match read {
+            Some(Ok(object)) => AnyObject::hash(object),
+            Some(Err(_)) => former(),
+            None => hash_of(version),
+        };
         Some(Reference {
             api_version: identity.kind.api_version(),
             uid: object.metadata.uid.as_deref().unwrap_or_default().into(),
-            version: object.metadata.resource_version.as_deref().unwrap_or_default().into(),
-            content: read.as_ref().map_or_else(|_| former(), super::super::object::AnyObject::hash),
+            version: version.into(),
+            content,
         })
     }
+}
+
+fn hash_of(version: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    version.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -144,6 +159,10 @@ mod tests {
         (identity, object, read)
     }
 
+    fn feed(kind: Kind) -> Feed {
+        Feed::of(kind, &super::super::Scope::default())
+    }
+
     fn known(references: &References) -> Option<(String, String)> {
         let found = references.get(&ObjectRef::new("Service", &ObjectKey::new("n", "a")))?;
         Some((found.uid.to_string(), found.version.to_string()))
@@ -153,17 +172,17 @@ mod tests {
     fn a_list_counts_once_it_is_complete_and_only_for_its_kind() {
         let references = References::default();
         let (identity, object, read) = service("1", "7", &json!(80));
-        references.begin(Kind::Service);
-        references.stage(&identity, &object, &read);
-        references.replace(Kind::Secret);
+        references.begin(&feed(Kind::Service));
+        references.stage(&identity, &object, Some(&read));
+        references.replace(&feed(Kind::Secret));
         assert_eq!(known(&references), None);
-        references.replace(Kind::Service);
+        references.replace(&feed(Kind::Service));
         assert_eq!(known(&references), Some(("1".to_owned(), "7".to_owned())));
-        references.begin(Kind::Secret);
-        references.replace(Kind::Secret);
+        references.begin(&feed(Kind::Secret));
+        references.replace(&feed(Kind::Secret));
         assert!(known(&references).is_some());
-        references.begin(Kind::Service);
-        references.replace(Kind::Service);
+        references.begin(&feed(Kind::Service));
+        references.replace(&feed(Kind::Service));
         assert_eq!(known(&references), None);
     }
 
@@ -178,7 +197,7 @@ mod tests {
             ("2", "5", json!(81), 3),
         ] {
             let (identity, object, read) = service(uid, version, &port);
-            references.put(&identity, &object, &read);
+            references.put(&identity, &object, Some(&read));
             assert_eq!(references.changes(), changes, "{version}");
             assert_eq!(known(&references), Some((uid.to_owned(), version.to_owned())));
         }

@@ -1,23 +1,41 @@
 //! The objects of the cluster as they were last read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_translate::{Finding, Resources};
+use portcullis_translate::{Finding, ObjectKey, Options, Resources};
 
 use super::super::Step;
 use super::super::object::{AnyObject, Identity, Kind};
+use super::kinds::Feed;
 use super::mailbox::News;
+use super::named::{Changes, NamedSecrets};
 use super::read::Read;
 
 /// The objects, and what is wrong with some.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Store {
     resources: Resources,
     objects: BTreeMap<Identity, AnyObject>,
     faults: BTreeMap<Identity, Finding>,
+    references: NamedSecrets,
+    /// Ingresses that changed since references were counted.
+    ingresses: BTreeSet<ObjectKey>,
+    /// Whether that changed by which Ingresses are ours.
+    scope_changed: bool,
 }
 
 impl Store {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            resources: Resources::default(),
+            objects: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            references: NamedSecrets::new(options),
+            ingresses: BTreeSet::new(),
+            scope_changed: false,
+        }
+    }
+
     pub(super) fn resources(&self) -> &Resources {
         &self.resources
     }
@@ -27,11 +45,11 @@ impl Store {
     }
 
     /// Takes in what is new.
-    pub(super) fn take(&mut self, news: BTreeMap<Kind, News>) -> Step {
+    pub(super) fn take(&mut self, news: BTreeMap<Feed, News>) -> Step {
         let mut step = Step::default();
-        for (kind, News { is_list, changes }) in news {
+        for (feed, News { is_list, changes }) in news {
             if is_list {
-                let gone = |identity: &&Identity| identity.kind == kind && !changes.contains_key(*identity);
+                let gone = |identity: &&Identity| feed.covers(identity) && !changes.contains_key(*identity);
                 let gone: Vec<Identity> = self.objects.keys().chain(self.faults.keys()).filter(gone).cloned().collect();
                 for identity in gone {
                     step.looked += 1;
@@ -46,8 +64,23 @@ impl Store {
         step
     }
 
+    /// Which Secrets are named by what is there now, and were not at the last call, or the reverse. The latter are gone with it.
+    pub(super) fn changed_references(&mut self) -> Changes {
+        let ingresses = std::mem::take(&mut self.ingresses);
+        let wanted = (!std::mem::take(&mut self.scope_changed)).then_some(ingresses);
+        self.references.count(wanted, &self.resources);
+        let changes = self.references.changes();
+        for key in &changes.dropped {
+            self.remove(&Identity { kind: Kind::Secret, key: key.clone() });
+        }
+        changes
+    }
+
     /// Whether that changed an object.
     fn put(&mut self, identity: Identity, read: Option<Read>) -> bool {
+        if identity.kind == Kind::Secret && !self.references.is_named(&identity.key) {
+            return self.remove(&identity);
+        }
         match read {
             None => self.remove(&identity),
             Some(Err(fault)) => {
@@ -64,6 +97,7 @@ impl Store {
                     former.remove(&identity.key, &mut self.resources);
                 }
                 object.insert(&identity.key, &mut self.resources);
+                self.note(&identity);
                 self.objects.insert(identity, object);
                 true
             }
@@ -74,17 +108,35 @@ impl Store {
         self.faults.remove(identity);
         let Some(former) = self.objects.remove(identity) else { return false };
         former.remove(&identity.key, &mut self.resources);
+        self.note(identity);
         true
+    }
+
+    /// That object changed.
+    fn note(&mut self, identity: &Identity) {
+        match identity.kind {
+            Kind::Ingress => drop(self.ingresses.insert(identity.key.clone())),
+            Kind::IngressClass | Kind::Namespace => self.scope_changed = true,
+            Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => {}
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use kube::api::DynamicObject;
     use serde_json::{Value, json};
 
+    use super::super::Scope;
     use super::super::read::{identity, read};
     use super::*;
+    use crate::self_signed::default_certificate;
+
+    fn store() -> Store {
+        Store::new(&Options::new(Arc::new(default_certificate().unwrap())))
+    }
 
     fn service(name: &str, port: &Value) -> (Identity, Option<Read>) {
         let object: DynamicObject = serde_json::from_value(json!({
@@ -96,8 +148,8 @@ mod tests {
         (identity, Some(read))
     }
 
-    fn news<const N: usize>(is_list: bool, changes: [(Identity, Option<Read>); N]) -> BTreeMap<Kind, News> {
-        BTreeMap::from([(Kind::Service, News { is_list, changes: changes.into() })])
+    fn news<const N: usize>(is_list: bool, changes: [(Identity, Option<Read>); N]) -> BTreeMap<Feed, News> {
+        BTreeMap::from([(Feed::of(Kind::Service, &Scope::default()), News { is_list, changes: changes.into() })])
     }
 
     fn names(store: &Store) -> Vec<&str> {
@@ -106,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_list_is_all_there_is_and_changes_are_added() {
-        let mut store = Store::default();
+        let mut store = store();
         let step = store.take(news(true, [service("a", &json!(80)), service("b", &json!(80))]));
         assert_eq!((step, names(&store)), (Step { looked: 2, changed: true, nudged: false }, vec!["a", "b"]));
         let step = store.take(news(false, [service("c", &json!(80))]));
@@ -127,7 +179,7 @@ mod tests {
 
     #[test]
     fn an_object_of_a_wrong_type_keeps_its_last_good_form_until_it_is_gone() {
-        let mut store = Store::default();
+        let mut store = store();
         store.take(news(true, [service("a", &json!(80)), service("b", &json!("x"))]));
         assert_eq!(names(&store), ["a"]);
         let step = store.take(news(false, [service("a", &json!("x"))]));

@@ -1,20 +1,22 @@
 //! The watch of one kind: lists its objects, follows their changes, and begins anew where that fails.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event, watcher};
-use portcullis_translate::{Finding, ObjectRef, Severity};
+use portcullis_translate::{Finding, Severity};
+use serde_json::Value;
 
 use super::super::object::{Identity, Kind};
-use super::kinds::{self, Watched};
+use super::kinds::{Feed, Watched};
 use super::mailbox::Mailbox;
 use super::read::{Read, identity, read};
 use super::references::References;
+use super::secrets::Secrets;
 use super::statuses::IngressStatuses;
 use crate::api_server::{Backoff, Contact};
 
@@ -36,23 +38,23 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// Failures in a row that are nobody's concern: a server that is replaced.
 const USUAL_FAILURES: u32 = 2;
 
-/// What is kept of objects beside what translation reads.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Beside {
+/// What all watches work with.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) contact: Arc<Contact>,
+    pub(super) mailbox: Arc<Mailbox>,
     pub(super) statuses: Arc<IngressStatuses>,
     pub(super) references: Arc<References>,
+    pub(super) secrets: Arc<Secrets>,
 }
 
-/// Follows a kind for ever.
-pub(super) async fn follow(
-    watched: Watched,
-    api: Api<DynamicObject>,
-    mailbox: Arc<Mailbox>,
-    contact: Arc<Contact>,
-    beside: Beside,
-) {
+/// Follows a feed for ever.
+pub(super) async fn follow(watched: Watched, api: Api<DynamicObject>, shared: Shared) {
+    if watched.feed.kind == Kind::Secret {
+        shared.secrets.opened().await;
+    }
     let (backoff, known) = (Backoff::default(), BTreeSet::new());
-    let mut watch = Watch { watched, mailbox, contact, beside, backoff, known, doubted: false, faulty: false };
+    let mut watch = Watch { watched, shared, backoff, known, doubted: false, faulty: false };
     loop {
         let pause = watch.until_lost(&api).await;
         tokio::time::sleep(pause).await;
@@ -61,11 +63,9 @@ pub(super) async fn follow(
 
 struct Watch {
     watched: Watched,
-    mailbox: Arc<Mailbox>,
-    contact: Arc<Contact>,
-    beside: Beside,
+    shared: Shared,
     backoff: Backoff,
-    /// The objects of the kind.
+    /// The objects of the feed.
     known: BTreeSet<Identity>,
     /// Whether the last list was not believed.
     doubted: bool,
@@ -73,13 +73,13 @@ struct Watch {
     faulty: bool,
 }
 
-/// A list that is not complete yet.
-type Staged = BTreeMap<Identity, Read>;
+/// A list that is not complete yet; without content for Secrets, of which only the metadata is watched.
+type Staged = BTreeMap<Identity, Option<Read>>;
 
 impl Watch {
     /// Lists and watches until it has to begin with a list again; how long to wait before that.
     async fn until_lost(&mut self, api: &Api<DynamicObject>) -> Duration {
-        let mut events = pin!(watcher(api.clone(), kinds::config(self.watched.kind)));
+        let mut events = events(self.feed(), api);
         let mut staged: Option<Staged> = None;
         loop {
             let event = match staged {
@@ -97,8 +97,7 @@ impl Watch {
                 }
                 Some(Ok(Event::Init)) => {
                     staged = Some(Staged::new());
-                    self.of_ingress(IngressStatuses::begin);
-                    self.beside.references.begin(self.kind());
+                    self.begin();
                 }
                 Some(Ok(Event::InitApply(object))) => self.stage(&object, staged.get_or_insert_default()),
                 Some(Ok(Event::InitDone)) => {
@@ -113,9 +112,18 @@ impl Watch {
         }
     }
 
+    fn begin(&self) {
+        self.shared.references.begin(self.feed());
+        match self.kind() {
+            Kind::Ingress => self.shared.statuses.begin(),
+            Kind::Secret => self.shared.secrets.begin(),
+            _ => {}
+        }
+    }
+
     fn of_ingress(&self, note: impl FnOnce(&IngressStatuses)) {
         if self.kind() == Kind::Ingress {
-            note(&self.beside.statuses);
+            note(&self.shared.statuses);
         }
     }
 
@@ -126,7 +134,7 @@ impl Watch {
             if let Ok(event) = tokio::time::timeout(GLANCE, events.next()).await {
                 return event;
             }
-            if self.contact.is_watching(path) {
+            if self.shared.contact.is_watching(path) {
                 self.recover();
             }
         }
@@ -134,14 +142,24 @@ impl Watch {
     }
 
     fn kind(&self) -> Kind {
-        self.watched.kind
+        self.feed().kind
+    }
+
+    fn feed(&self) -> &Feed {
+        &self.watched.feed
     }
 
     fn stage(&self, object: &DynamicObject, staged: &mut Staged) {
         if let Some(identity) = identity(self.kind(), object) {
-            let read = read(&identity, object);
             self.of_ingress(|statuses| statuses.stage(&identity.key, object));
-            self.beside.references.stage(&identity, object, &read);
+            let read = match self.kind() {
+                Kind::Secret => {
+                    self.shared.secrets.stage(&identity, object);
+                    None
+                }
+                _ => Some(read(&identity, object)),
+            };
+            self.shared.references.stage(&identity, object, read.as_ref());
             staged.insert(identity, read);
         }
     }
@@ -161,18 +179,33 @@ impl Watch {
         tracing::debug!(kind = self.kind().name(), count = objects.len(), "listed");
         self.known = objects.keys().cloned().collect();
         self.of_ingress(IngressStatuses::replace);
-        self.beside.references.replace(self.kind());
-        self.mailbox.replace(self.kind(), objects);
+        let Shared { mailbox, secrets, references, .. } = &self.shared;
+        references.replace(self.feed());
+        match self.kind() {
+            Kind::Secret => secrets.replace(),
+            _ => {
+                let read = objects.into_iter().filter_map(|(identity, read)| Some((identity, read?)));
+                mailbox.replace(self.feed(), read.collect());
+            }
+        }
         self.recover();
     }
 
     fn put(&mut self, object: &DynamicObject) {
         if let Some(identity) = identity(self.kind(), object) {
-            let read = read(&identity, object);
             self.of_ingress(|statuses| statuses.put(&identity.key, object));
-            self.beside.references.put(&identity, object, &read);
             self.known.insert(identity.clone());
-            self.mailbox.put(identity, Some(read));
+            match self.kind() {
+                Kind::Secret => {
+                    self.shared.references.put(&identity, object, None);
+                    self.shared.secrets.put(&identity, object);
+                }
+                _ => {
+                    let read = read(&identity, object);
+                    self.shared.references.put(&identity, object, Some(&read));
+                    self.shared.mailbox.put(self.feed(), identity, Some(read));
+                }
+            }
             self.recover();
         }
     }
@@ -181,8 +214,11 @@ impl Watch {
         if let Some(identity) = identity(self.kind(), object) {
             self.known.remove(&identity);
             self.of_ingress(|statuses| statuses.remove(&identity.key));
-            self.beside.references.remove(&identity);
-            self.mailbox.put(identity, None);
+            self.shared.references.remove(&identity);
+            match self.kind() {
+                Kind::Secret => self.shared.secrets.remove(&identity, object),
+                _ => self.shared.mailbox.put(self.feed(), identity, None),
+            }
         }
     }
 
@@ -190,7 +226,7 @@ impl Watch {
         let status = status(error);
         let is_gone = status.is_some_and(|status| matches!(status.code, 403 | 404));
         if is_gone && self.watched.optional {
-            self.mailbox.give_up(self.kind());
+            self.shared.mailbox.give_up(self.feed());
             self.tell(Severity::Warning, &error.to_string());
             return FORBIDDEN;
         }
@@ -210,17 +246,21 @@ impl Watch {
 
     fn recover(&mut self) {
         if std::mem::take(&mut self.faulty) {
-            self.mailbox.set_fault(self.kind(), None);
+            self.shared.mailbox.set_fault(&self.feed().to_ref(), None);
         }
     }
 
     fn tell(&mut self, severity: Severity, reason: &str) {
-        self.faulty = true;
-        let object = ObjectRef { kind: self.kind().name(), namespace: "".into(), name: "*".into() };
-        self.mailbox.set_fault(
-            self.kind(),
+        let object = self.feed().to_ref();
+        let was_faulty = std::mem::replace(&mut self.faulty, true);
+        // Findings are reported only once serving has begun.
+        if !was_faulty && self.shared.mailbox.is_waiting_for(self.feed()) {
+            tracing::warn!(%object, reason, "cannot be read, and serving does not begin before it can");
+        }
+        self.shared.mailbox.set_fault(
+            &object,
             Some(Finding {
-                object,
+                object: object.clone(),
                 field: String::new(),
                 severity,
                 code: "not-watched",
@@ -229,6 +269,28 @@ impl Watch {
                     .to_owned(),
             }),
         );
+    }
+}
+
+/// A list and what comes after it. Of Secrets, the server sends nothing but their metadata.
+fn events(feed: &Feed, api: &Api<DynamicObject>) -> BoxStream<'static, watcher::Result<Event<DynamicObject>>> {
+    let config = feed.config();
+    match feed.kind {
+        Kind::Secret => {
+            watcher(feed.metadata_api(&api.clone().into_client()), config).map(|event| event.map(bare)).boxed()
+        }
+        _ => watcher(api.clone(), config).boxed(),
+    }
+}
+
+fn bare(event: Event<PartialObjectMeta<DynamicObject>>) -> Event<DynamicObject> {
+    let object = |PartialObjectMeta { metadata, .. }| DynamicObject { types: None, metadata, data: Value::Null };
+    match event {
+        Event::Init => Event::Init,
+        Event::InitApply(meta) => Event::InitApply(object(meta)),
+        Event::InitDone => Event::InitDone,
+        Event::Apply(meta) => Event::Apply(object(meta)),
+        Event::Delete(meta) => Event::Delete(object(meta)),
     }
 }
 

@@ -109,7 +109,6 @@ fn other_kinds_are_passed_over_with_a_note() {
             "apiVersion: networking.k8s.io/v2\nkind: Ingress\nmetadata: {name: a}",
             Some((Severity::Warning, "Ingress of networking.k8s.io/v2")),
         ),
-        ("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}", None),
         ("apiVersion: v1\nkind: Secret\ntype: helm.sh/release.v1\nmetadata: {name: a}", None),
     ] {
         let parsed = yaml(text);

@@ -23,7 +23,8 @@ use crate::{Config, Finding, Memo, ObjectKey, ObjectRef, Options, Resources, Sev
 const MAX_WARNINGS: usize = 20;
 
 /// Findings that are no warnings here: what is missing now is often created next, in the same breath or by another controller.
-const OFTEN_TOO_EARLY: [&str; 2] = ["service-not-found", "default-certificate"];
+/// Secrets may even be there: what one holds is read only when a stored Ingress names it.
+const OFTEN_TOO_EARLY: [&str; 3] = ["service-not-found", "secret-not-found", "default-certificate"];
 
 /// What is said about an Ingress before it is stored.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

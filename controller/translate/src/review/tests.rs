@@ -218,6 +218,10 @@ fn others_ingresses_are_none_of_our_business() {
     assert_eq!(reviewed("", &options(), &theirs), Review::default());
     let elsewhere = Options { watch_namespace: "shop".to_owned(), ..options() };
     assert_eq!(reviewed("", &elsewhere, &mine), Review::default());
+    let selected = Options { namespace_selector: Some("edge=yes".parse().unwrap()), ..options() };
+    assert_eq!(reviewed("", &selected, &mine), Review::default());
+    let labelled = "kind: Namespace\nmetadata: {name: demo, labels: {edge: 'yes'}}";
+    assert!(reviewed(labelled, &selected, &mine).refusal.is_some());
     let deleted = mine.replace("{name: ", "{deletionTimestamp: '2024-01-01T00:00:00Z', name: ");
     assert_eq!(reviewed("", &options(), &deleted), Review::default());
     assert!(reviewed("", &options(), &mine).refusal.is_some());

@@ -51,6 +51,31 @@ fn other_namespaces_than_the_watched_one_are_left_out() {
 }
 
 #[test]
+fn labels_of_namespaces_decide_at_once_whichever_way_they_change() {
+    let options = Options { namespace_selector: Some("edge=yes, tier".parse().unwrap()), ..options() };
+    let ingress = with_class("nginx", "-");
+    let mut memo = Memo::default();
+    let mut codes_with = |labels: &str| {
+        let text = format!("{ingress}\n---\nkind: Namespace\nmetadata: {{name: demo{labels}}}");
+        let translation = translate(&resources(&text), &options, &mut memo);
+        (translation.served.len(), codes(&translation).len())
+    };
+    for (labels, served) in [
+        ("", 0),
+        (", labels: {edge: 'yes', tier: ''}", 1),
+        (", labels: {edge: 'no', tier: ''}", 0),
+        (", labels: {edge: 'yes', tier: a}", 1),
+        (", labels: {edge: 'yes'}", 0),
+    ] {
+        assert_eq!(codes_with(labels).0, served, "{labels}");
+    }
+    let unknown = translate(&resources(&ingress), &options, &mut memo);
+    assert_eq!((unknown.served.len(), codes(&unknown)), (0, vec!["unknown-namespace"]));
+    let of_others = translate(&resources(&with_class("other", "-")), &options, &mut memo);
+    assert_eq!(codes(&of_others), [""; 0]);
+}
+
+#[test]
 fn an_ingress_that_nobody_serves_is_told_why() {
     for (class, want) in [("missing", "unknown-class"), ("", "no-class")] {
         assert_eq!(codes(&translated(&with_class(class, "-"))), [want]);

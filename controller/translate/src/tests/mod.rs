@@ -55,6 +55,7 @@ pub(super) fn add(resources: &mut Resources, document: &str) {
     }
     let kind = document.split("kind: ").nth(1).unwrap().split([',', '\n']).next().unwrap().trim();
     match kind {
+        "Namespace" => resources.namespaces.extend([read(document)]),
         "IngressClass" => resources.classes.extend([read(document)]),
         "Ingress" => resources.ingresses.extend([read(document)]),
         "Service" => resources.services.extend([read(document)]),

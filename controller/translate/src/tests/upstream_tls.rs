@@ -58,7 +58,7 @@ fn a_secret_that_cannot_be_used_closes_the_paths() {
     }
     let missing = translated(&ingress("i", 1, &annotations(""), &["a.example / Prefix s"]));
     assert_eq!(settings(&missing), [Err("proxy-ssl-secret".to_owned())]);
-    assert!(missing.findings.iter().any(|finding| finding.message.contains("does not exist")));
+    assert!(missing.findings.iter().any(|finding| finding.code == "secret-not-found"));
 }
 
 #[test]

@@ -10,9 +10,11 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use kube::Client;
 use kube::client::Body;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tower::{BoxError, service_fn};
 
+use super::super::Scope;
 use super::*;
 
 /// How requests are answered.
@@ -72,12 +74,20 @@ impl Server {
         let server = self.clone();
         let client =
             Client::new(service_fn(move |request: Request<Body>| future::ready(server.answer(&request))), "default");
-        let mailbox = Arc::new(Mailbox::default());
-        let watched = kinds::WATCHED.into_iter().find(|watched| watched.kind == Kind::Service).unwrap();
-        let api = kinds::api(watched, &client, &super::super::Scope::default());
-        tokio::spawn(follow(watched, api, mailbox.clone(), Arc::default(), Beside::default()));
+        let watched = Watched { feed: services(), optional: false };
+        let mailbox = Arc::new(Mailbox::new([watched.feed.clone()]));
+        let secrets = Feed::of(Kind::Secret, &Scope::default());
+        let secrets = Secrets::new(secrets, mailbox.clone(), client.clone(), Handle::current());
+        let (contact, statuses, references) = (Arc::default(), Arc::default(), Arc::default());
+        let shared = Shared { contact, mailbox: mailbox.clone(), statuses, references, secrets: Arc::new(secrets) };
+        let api = watched.feed.api(&client);
+        tokio::spawn(follow(watched, api, shared));
         mailbox
     }
+}
+
+fn services() -> Feed {
+    Feed::of(Kind::Service, &Scope::default())
 }
 
 async fn wait(seconds: u64) {
@@ -95,7 +105,7 @@ async fn ten_minutes_without_server_are_few_questions_and_one_list_afterwards() 
     server.set(Mood::Well);
     wait(31).await;
     assert_eq!(server.lists().len(), during + 1);
-    assert_eq!(mailbox.take()[&Kind::Service].changes.len(), 1);
+    assert_eq!(mailbox.take()[&services()].changes.len(), 1);
     assert!(mailbox.faults().is_empty());
 }
 
@@ -108,5 +118,5 @@ async fn a_list_that_stalls_is_begun_anew_after_half_a_minute() {
     server.set(Mood::Well);
     wait(3).await;
     assert_eq!(server.lists().len(), 2);
-    assert!(mailbox.take()[&Kind::Service].is_list);
+    assert!(mailbox.take()[&services()].is_list);
 }
