@@ -20,7 +20,7 @@ SIDE_BY_SIDE := benches/side-by-side
 REFERENCES := annotations configmap flags
 
 .PHONY: help demo test fmt lint unit walls scripts release docs generated catalogue catalogue-raw cluster-test cluster \
-	image kube bench bench-micro bench-side-by-side bench-profile toolchain python
+	image kube crds chart manifests bench bench-micro bench-side-by-side bench-profile toolchain python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,7 +59,13 @@ release: toolchain ## the release binary, as target/release/portcullis
 docs: release ## write the generated references in deploy/docs
 	for page in $(REFERENCES); do $(PRODUCT) docs $$page >deploy/docs/$$page.md || exit 1; done
 
+crds: toolchain ## write the definitions of the custom resources and their page; then make manifests
+	$(CRDGEN)
+
+CRDGEN := cargo run --quiet --locked --package portcullis-crds --bin crdgen --
+
 generated: release ## generated files are current
+	@$(CRDGEN) --check
 	@for page in $(REFERENCES); do $(PRODUCT) docs $$page | diff deploy/docs/$$page.md - || \
 	{ echo "deploy/docs/$$page.md is not what the program writes: make docs" >&2; exit 1; }; done
 

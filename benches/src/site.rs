@@ -17,6 +17,7 @@ pub fn snapshot(hosts: usize, regex: Regex) -> Snapshot {
     let hosts = (0..hosts).map(|host| virtual_host(host, regex.applies(host)));
     Snapshot {
         hosts: hosts.map(|host| (host.host.clone(), Arc::new(host))).collect(),
+        streams: BTreeMap::new(),
         clusters: BTreeMap::new(),
         certificates: Arc::new(CertificateSet { default: certificate(), by_host: BTreeMap::new() }),
         default_backend: None,

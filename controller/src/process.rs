@@ -1,25 +1,24 @@
-//! What the process reads from the ConfigMap at its start, and what is said when that changes later.
+//! What the process reads from the ConfigMap and class parameters at its start, and what is said when that changes later.
 
 use std::num::NonZeroUsize;
 
 use portcullis_model::ProcessSettings;
-use portcullis_translate::{Config, Finding, ObjectKey, ObjectRef, Options, Resources};
+use portcullis_translate::{Config, Finding, ObjectRef, Options, Resources};
 
 use crate::workers;
 
 /// What a process was started with.
 #[derive(Clone, Debug)]
 pub struct Started {
-    config_map: Option<ObjectKey>,
     settings: ProcessSettings,
 }
 
 impl Started {
-    /// Reads the ConfigMap among `resources`.
+    /// Reads what is among `resources`.
     #[must_use]
     pub fn with(resources: &Resources, options: &Options) -> Self {
         let settings = Config::of(resources, options).settings.process;
-        Self { config_map: options.config_map.clone(), settings }
+        Self { settings }
     }
 
     /// How many workers serve requests.
@@ -38,19 +37,19 @@ impl Started {
         })
     }
 
-    /// What to know where `now` differs from what the process was started with.
-    pub(crate) fn findings(&self, now: &ProcessSettings) -> impl Iterator<Item = Finding> {
+    /// What to know where `now` differs from what the process was started with; `origin` says where a key is set.
+    pub(crate) fn findings(
+        &self,
+        now: &ProcessSettings,
+        origin: impl Fn(&str) -> Option<(ObjectRef, String)>,
+    ) -> impl Iterator<Item = Finding> {
         let ProcessSettings { workers, connections, shutdown_timeout: _ } = self.settings;
         let changed =
             [("worker-processes", workers != now.workers), ("max-worker-connections", connections != now.connections)];
-        let object = self.config_map.as_ref().map(|key| ObjectRef::new("ConfigMap", key));
-        let changed = changed.into_iter().filter_map(|(key, changed)| changed.then_some(key));
-        object.into_iter().flat_map(move |object| {
-            changed.clone().map(move |key| {
-                let message =
-                    "read at the start: the change has no effect until the program is started again".to_owned();
-                Finding::warning(&object, key, "needs-restart", message, "restart the program when it suits you")
-            })
+        changed.into_iter().filter(|(_, changed)| *changed).filter_map(move |(key, _)| {
+            let (object, field) = origin(key)?;
+            let message = "read at the start: the change has no effect until the program is started again".to_owned();
+            Some(Finding::warning(&object, &field, "needs-restart", message, "restart the program when it suits you"))
         })
     }
 }
@@ -60,10 +59,12 @@ const LEAST_FILES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use portcullis_translate::ObjectKey;
+
     use super::*;
 
     fn started(settings: ProcessSettings) -> Started {
-        Started { config_map: Some(ObjectKey::new("demo", "config")), settings }
+        Started { settings }
     }
 
     #[test]
@@ -71,7 +72,8 @@ mod tests {
         let start = ProcessSettings::default();
         let more = ProcessSettings { workers: NonZeroUsize::new(7), ..start };
         let slower = ProcessSettings { shutdown_timeout: std::time::Duration::ZERO, ..start };
-        let fields = |now| started(start).findings(now).map(|finding| finding.field).collect::<Vec<_>>();
+        let origin = |key: &str| Some((ObjectRef::new("ConfigMap", &ObjectKey::new("demo", "config")), key.to_owned()));
+        let fields = |now| started(start).findings(now, origin).map(|finding| finding.field).collect::<Vec<_>>();
         assert_eq!(fields(&more), ["worker-processes"]);
         assert_eq!(fields(&slower), [""; 0]);
         assert_eq!(fields(&start), [""; 0]);

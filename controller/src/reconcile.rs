@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use portcullis_model::{Cluster, ClusterId, DnsTarget, Endpoints, Snapshot};
 use portcullis_proxy::table::{RoutingTable, TableReader, TableWriter, channel};
 use portcullis_proxy::upstream::UpstreamRegistry;
-use portcullis_translate::{Finding, Memo, ObjectKey, Options, Severity, Translation, translate};
+use portcullis_translate::{Finding, Memo, ObjectKey, Options, Severity, Translation, origin, translate};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -240,7 +240,8 @@ impl Reconciler {
 
     fn note(&mut self, translation: Translation, begin: Instant) {
         let Translation { snapshot, mut findings, served } = translation;
-        findings.extend(self.started.findings(&snapshot.settings.process));
+        let (resources, options) = (self.input.source.resources(), &self.input.options);
+        findings.extend(self.started.findings(&snapshot.settings.process, |key| origin(key, resources, options)));
         let took = begin.elapsed();
         self.status.update(|latest| {
             latest.snapshot = Some(Arc::new(snapshot));
@@ -292,8 +293,9 @@ fn check_default_backend(input: &Input) -> Result<(), StartError> {
 
 /// Whether two snapshots differ in endpoints at most, so that the table can stay.
 fn same_rules(one: &Snapshot, other: &Snapshot) -> bool {
-    let Snapshot { hosts, clusters: _, certificates, default_backend, health_path, settings } = one;
+    let Snapshot { hosts, streams, clusters: _, certificates, default_backend, health_path, settings } = one;
     *hosts == other.hosts
+        && *streams == other.streams
         && one.policies().eq(other.policies())
         && *certificates == other.certificates
         && *default_backend == other.default_backend

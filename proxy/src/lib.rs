@@ -2,6 +2,8 @@
 //!
 //! The life of a request: [`server`] accepts and reads it, [`table`] finds host and route, [`pipeline`] applies the policies in
 //! nginx's order, [`upstream`] picks an endpoint and a pooled connection, and [`access_log`] writes a line when the body ended.
+//!
+//! TCP and UDP services have ports of their own, which come and go with the table, and nothing of that but endpoints and lines.
 
 pub mod access_log;
 pub mod metrics;
@@ -15,6 +17,7 @@ mod body;
 mod clock;
 mod error;
 mod hpack;
+mod l4;
 mod random;
 mod respond;
 mod stream;

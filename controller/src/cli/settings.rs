@@ -1,5 +1,6 @@
 //! From flags to the values that the parts of the program take.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,6 +172,9 @@ pub(super) fn translation(flags: &FlagSet) -> anyhow::Result<Options> {
         annotation_validation: flags.is_on("enable-annotation-validation"),
         deep_inspect: flags.is_on("deep-inspect"),
         config_map: flags.read_some("configmap", namespaced_name)?,
+        tcp_services: flags.read_some("tcp-services-configmap", namespaced_name)?,
+        udp_services: flags.read_some("udp-services-configmap", namespaced_name)?,
+        reserved_ports: reserved_ports(flags)?,
         default_backend_service: flags.read_some("default-backend-service", namespaced_name)?,
         default_ssl_certificate: flags.read_some("default-ssl-certificate", namespaced_name)?,
         disable_catch_all: flags.is_on("disable-catch-all"),
@@ -180,6 +184,31 @@ pub(super) fn translation(flags: &FlagSet) -> anyhow::Result<Options> {
         endpoint_overrides: overrides.collect::<Result<_, _>>()?,
         fallback_certificate: Arc::new(fallback),
     })
+}
+
+/// Flags with ports that no TCP or UDP service may have: those that are listened on here, and those of nginx, so that what one of
+/// the two refuses the other does.
+const RESERVED: [&str; 8] = [
+    "http-port",
+    "https-port",
+    "ssl-passthrough-proxy-port",
+    "healthz-port",
+    "default-server-port",
+    "status-port",
+    "stream-port",
+    "profiler-port",
+];
+
+fn reserved_ports(flags: &FlagSet) -> Result<BTreeMap<u16, String>, UsageError> {
+    let mut reserved = BTreeMap::new();
+    let admin: SocketAddr = flags.read("admin-address", parsed)?;
+    reserved.insert(admin.port(), "--admin-address".to_owned());
+    let webhook = flags.text("validating-webhook").rsplit(':').next().and_then(|port| port.parse().ok());
+    reserved.extend(webhook.map(|port: u16| (port, "--validating-webhook".to_owned())));
+    for name in RESERVED {
+        reserved.insert(flags.read(name, parsed::<u16>)?, format!("--{name}"));
+    }
+    Ok(reserved)
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, String>

@@ -29,13 +29,13 @@ impl ConfigHash {
 }
 
 fn hash(snapshot: &Snapshot) -> f64 {
-    let Snapshot { hosts, clusters: _, certificates, default_backend, health_path, settings } = snapshot;
+    let Snapshot { hosts, clusters: _, certificates, default_backend, health_path, streams, settings } = snapshot;
     let policies: Vec<_> = snapshot.policies().collect();
     // Each replica makes a default certificate of its own where no Secret holds one.
     let default = certificates.default.source().map(|_| &certificates.default);
     let by_host: Vec<(&HostMatch, &CertificateChoice)> = certificates.by_host.iter().collect();
     let mut hasher = HashWriter::default();
-    let whole = (hosts, policies, default, by_host, default_backend, health_path, settings);
+    let whole = (hosts, policies, default, by_host, default_backend, health_path, streams, settings);
     if serde_json::to_writer(&mut hasher, &whole).is_err() {
         return 0.0;
     }

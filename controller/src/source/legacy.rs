@@ -10,7 +10,12 @@ pub(super) fn is_convertible(kind: Kind, api_version: &str) -> bool {
         Kind::Ingress => matches!(api_version, "extensions/v1beta1" | "networking.k8s.io/v1beta1"),
         Kind::IngressClass => api_version == "networking.k8s.io/v1beta1",
         Kind::EndpointSlice => api_version == "discovery.k8s.io/v1beta1",
-        Kind::Service | Kind::Secret | Kind::ConfigMap | Kind::Namespace => false,
+        Kind::Service
+        | Kind::Secret
+        | Kind::ConfigMap
+        | Kind::Namespace
+        | Kind::IngressClassParameters
+        | Kind::ClusterIngressClassParameters => false,
     }
 }
 

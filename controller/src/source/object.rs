@@ -7,6 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use portcullis_crds::ClassParameters;
 use portcullis_translate::{Object, ObjectKey, ObjectRef, Resources};
 
 /// The kinds that translation reads.
@@ -19,10 +20,12 @@ pub(super) enum Kind {
     Secret,
     ConfigMap,
     Namespace,
+    IngressClassParameters,
+    ClusterIngressClassParameters,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Ingress,
         Self::IngressClass,
         Self::Service,
@@ -30,6 +33,8 @@ impl Kind {
         Self::Secret,
         Self::ConfigMap,
         Self::Namespace,
+        Self::IngressClassParameters,
+        Self::ClusterIngressClassParameters,
     ];
 
     pub(super) fn parse(name: &str) -> Option<Self> {
@@ -45,6 +50,8 @@ impl Kind {
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
             Self::Namespace => "Namespace",
+            Self::IngressClassParameters => portcullis_crds::NAMESPACED_KIND,
+            Self::ClusterIngressClassParameters => portcullis_crds::CLUSTER_KIND,
         }
     }
 
@@ -54,11 +61,12 @@ impl Kind {
             Self::Ingress | Self::IngressClass => "networking.k8s.io/v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Service | Self::Secret | Self::ConfigMap | Self::Namespace => "v1",
+            Self::IngressClassParameters | Self::ClusterIngressClassParameters => portcullis_crds::API_VERSION,
         }
     }
 
     pub(super) fn is_namespaced(self) -> bool {
-        !matches!(self, Self::IngressClass | Self::Namespace)
+        !matches!(self, Self::IngressClass | Self::Namespace | Self::ClusterIngressClassParameters)
     }
 }
 
@@ -97,6 +105,8 @@ pub(super) enum AnyObject {
     Secret(Object<Secret>),
     ConfigMap(Object<ConfigMap>),
     Namespace(Object<Namespace>),
+    /// Of either kind: that of the whole cluster has no namespace.
+    ClassParameters(Object<ClassParameters>),
 }
 
 impl AnyObject {
@@ -110,6 +120,7 @@ impl AnyObject {
             Self::Secret(object) => object.hash,
             Self::ConfigMap(object) => object.hash,
             Self::Namespace(object) => object.hash,
+            Self::ClassParameters(object) => object.hash,
         }
     }
 
@@ -123,6 +134,7 @@ impl AnyObject {
             Self::Secret(object) => drop(resources.secrets.insert(key, object)),
             Self::ConfigMap(object) => drop(resources.config_maps.insert(key, object)),
             Self::Namespace(object) => drop(resources.namespaces.insert(key, object)),
+            Self::ClassParameters(object) => drop(resources.class_parameters.insert(key, object)),
             Self::EndpointSlice(object) => {
                 let Some(service) = service_of(&object.value) else { return };
                 let service = ObjectKey { namespace: key.namespace, name: Arc::from(service) };
@@ -140,6 +152,7 @@ impl AnyObject {
             Self::Secret(_) => drop(resources.secrets.remove(key)),
             Self::ConfigMap(_) => drop(resources.config_maps.remove(key)),
             Self::Namespace(_) => drop(resources.namespaces.remove(key)),
+            Self::ClassParameters(_) => drop(resources.class_parameters.remove(key)),
             Self::EndpointSlice(object) => {
                 let Some(service) = service_of(&object.value) else { return };
                 remove_slice(&mut resources.endpoint_slices, &ObjectKey::new(&key.namespace, service), &key.name);

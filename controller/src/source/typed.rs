@@ -2,6 +2,7 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use portcullis_crds::ClassParameters;
 use portcullis_translate::{Object, ObjectKey};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -64,7 +65,13 @@ pub(super) fn settle(identity: &Identity, object: &mut Map<String, Value>) {
             empty_for_null(object.get_mut("stringData"));
             unfold_base64(object.get_mut("data"));
         }
-        Kind::Ingress | Kind::IngressClass | Kind::Service | Kind::EndpointSlice | Kind::Namespace => {}
+        Kind::Ingress
+        | Kind::IngressClass
+        | Kind::Service
+        | Kind::EndpointSlice
+        | Kind::Namespace
+        | Kind::IngressClassParameters
+        | Kind::ClusterIngressClassParameters => {}
     }
 }
 
@@ -97,7 +104,16 @@ pub(super) fn read(kind: Kind, value: &Value, hash: u64) -> Result<AnyObject, Ty
         Kind::Secret => AnyObject::Secret(Object::new(with_string_data(typed(value).map_err(without_value)?), hash)),
         Kind::ConfigMap => AnyObject::ConfigMap(Object::new(typed(value)?, hash)),
         Kind::Namespace => AnyObject::Namespace(Object::new(typed(value)?, hash)),
+        Kind::IngressClassParameters | Kind::ClusterIngressClassParameters => {
+            AnyObject::ClassParameters(Object::new(class_parameters(value)?, hash))
+        }
     })
+}
+
+/// Fields that are not known are kept, which is why what is read is not what the types leave of it.
+fn class_parameters(value: &Value) -> Result<ClassParameters, TypeError> {
+    let _of_its_type: portcullis_crds::Manifest = typed(value)?;
+    Ok(ClassParameters::of(value.get("spec")))
 }
 
 /// What a Secret holds is in no message.

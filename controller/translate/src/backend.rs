@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use portcullis_model::{Cluster, ClusterId, ClusterPolicy, DnsTarget, Endpoint, Endpoints};
+use portcullis_model::{Cluster, ClusterId, ClusterPolicy, DnsTarget, Endpoint, Endpoints, L4Protocol};
 
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
 
@@ -48,13 +48,61 @@ fn endpoints(
     if service_upstream && let Some(address) = cluster_ip(service, id, port) {
         return Endpoints::Known(Arc::from([Endpoint { address }]));
     }
-    let slices = resources.endpoint_slices.get(&key);
-    let mut collector =
-        Collector { options, object: &object, findings, ready: BTreeSet::new(), terminating: BTreeSet::new() };
-    for slice in slices.into_iter().flat_map(|slices| slices.values()) {
-        collector.add(&slice.value, port);
+    Collector::collect(&key, port, resources, options, findings)
+}
+
+/// Why a TCP or UDP service has nowhere to go.
+pub(crate) enum NoEndpoints {
+    NoService,
+    /// The ports there are, for people.
+    NoPort(String),
+    /// What is the matter with the name, as the end of a sentence about the Service.
+    ExternalName(&'static str),
+    None,
+}
+
+/// Resolves the addresses of a Service port for a TCP or UDP service: its number or name, never its target port.
+pub(crate) fn stream_endpoints(
+    id: &ClusterId,
+    protocol: L4Protocol,
+    resources: &Resources,
+    options: &Options,
+    findings: &mut Vec<Finding>,
+) -> Result<Endpoints, NoEndpoints> {
+    let key = service_key(id);
+    if let Some(overridden) = overrides(id, &key, options) {
+        return Ok(overridden);
     }
-    collector.finish()
+    let service = resources.services.get(&key).ok_or(NoEndpoints::NoService)?.value.as_ref();
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let ports = || ports.iter().filter(|port| protocol_of(port.protocol.as_deref()) == protocol.as_str());
+    let number = id.port.parse::<i32>().ok();
+    let named = |port: &&ServicePort| match number {
+        Some(number) => port.port == number,
+        None => port.name.as_deref() == Some(&*id.port),
+    };
+    let port = ports().find(named).ok_or_else(|| NoEndpoints::NoPort(listed(ports())))?;
+    if is_external(service) {
+        return external_stream(service, port, options);
+    }
+    match Collector::collect(&key, port, resources, options, findings) {
+        Endpoints::Known(none) if none.is_empty() => Err(NoEndpoints::None),
+        endpoints => Ok(endpoints),
+    }
+}
+
+fn external_stream(service: &Service, port: &ServicePort, options: &Options) -> Result<Endpoints, NoEndpoints> {
+    if options.disable_external_name {
+        return Err(NoEndpoints::ExternalName(
+            "is of type ExternalName, which --disable-svc-external-name switches off",
+        ));
+    }
+    let name = external_name(service);
+    if !is_resolvable(name) {
+        return Err(NoEndpoints::ExternalName("has an externalName that may not be resolved"));
+    }
+    let number = u16::try_from(target_number(port)).ok().filter(|number| *number != 0).ok_or(NoEndpoints::None)?;
+    Ok(Endpoints::Dns(DnsTarget { name: name.into(), port: number }))
 }
 
 /// The Service a cluster belongs to.
@@ -89,15 +137,25 @@ fn overrides(id: &ClusterId, key: &ObjectKey, options: &Options) -> Option<Endpo
 fn service_port<'s>(id: &ClusterId, service: &'s Service) -> Option<&'s ServicePort> {
     let ports = service.spec.as_ref()?.ports.as_ref()?;
     let wanted = &*id.port;
-    ports.iter().filter(|port| is_tcp(port.protocol.as_deref())).find(|port| {
+    ports.iter().filter(|port| protocol_of(port.protocol.as_deref()) == "TCP").find(|port| {
         port.port.to_string() == wanted
             || port.name.as_deref() == Some(wanted)
             || port.target_port.as_ref().is_some_and(|target| text(target) == wanted)
     })
 }
 
-fn is_tcp(protocol: Option<&str>) -> bool {
-    protocol.is_none_or(|protocol| protocol.is_empty() || protocol == "TCP")
+fn protocol_of(protocol: Option<&str>) -> &str {
+    protocol.filter(|protocol| !protocol.is_empty()).unwrap_or("TCP")
+}
+
+/// Ports for people.
+fn listed<'p>(ports: impl Iterator<Item = &'p ServicePort>) -> String {
+    let shown = |port: &ServicePort| match &port.name {
+        Some(name) => format!("{} ({name})", port.port),
+        None => port.port.to_string(),
+    };
+    let known: Vec<String> = ports.map(shown).collect();
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
 }
 
 fn text(port: &IntOrString) -> String {
@@ -109,10 +167,6 @@ fn text(port: &IntOrString) -> String {
 
 fn no_such_port(id: &ClusterId, service: &Service, object: &ObjectRef) -> Finding {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    let known: Vec<String> = ports
-        .iter()
-        .map(|port| port.name.as_ref().map_or_else(|| port.port.to_string(), |name| format!("{} ({name})", port.port)))
-        .collect();
     Finding::error(
         object,
         "spec.ports",
@@ -121,7 +175,7 @@ fn no_such_port(id: &ClusterId, service: &Service, object: &ObjectRef) -> Findin
             "an Ingress names port {}, which the Service does not have over TCP; such requests answer 503",
             quoted(&id.port)
         ),
-        &format!("ports of the Service: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") }),
+        &format!("ports of the Service: {}", listed(ports.iter())),
     )
 }
 
@@ -144,7 +198,7 @@ fn external(
     object: &ObjectRef,
     findings: &mut Vec<Finding>,
 ) -> Endpoints {
-    let name = service.spec.as_ref().and_then(|spec| spec.external_name.as_deref()).unwrap_or_default();
+    let name = external_name(service);
     let mut refuse = |message: String, help: &str| {
         findings.push(Finding::error(object, "spec.externalName", "external-name-refused", message, help));
         Endpoints::none()
@@ -173,6 +227,10 @@ fn external(
     }
 }
 
+fn external_name(service: &Service) -> &str {
+    service.spec.as_ref().and_then(|spec| spec.external_name.as_deref()).unwrap_or_default()
+}
+
 /// A DNS name (RFC 1123) that is neither an address nor this host.
 fn is_resolvable(name: &str) -> bool {
     let bare = name.strip_suffix('.').unwrap_or(name);
@@ -190,12 +248,16 @@ fn external_port(id: &ClusterId, service: &Service) -> Option<u16> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let declared =
         ports.iter().find(|port| port.port.to_string() == *id.port || port.name.as_deref() == Some(&*id.port));
-    let number = match declared {
-        Some(ServicePort { target_port: Some(IntOrString::Int(target)), .. }) if *target != 0 => Some(*target),
-        Some(port) => Some(port.port),
-        None => id.port.parse().ok(),
-    };
+    let number = declared.map(target_number).or_else(|| id.port.parse().ok());
     number.and_then(|number| u16::try_from(number).ok()).filter(|number| *number != 0)
+}
+
+/// The target port where it is a number, else the port itself.
+fn target_number(port: &ServicePort) -> i32 {
+    match &port.target_port {
+        Some(IntOrString::Int(target)) if *target != 0 => *target,
+        _ => port.port,
+    }
 }
 
 /// Gathers the endpoints of all slices of a Service.
@@ -208,6 +270,23 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
+    fn collect(
+        key: &ObjectKey,
+        port: &ServicePort,
+        resources: &Resources,
+        options: &Options,
+        findings: &mut Vec<Finding>,
+    ) -> Endpoints {
+        let object = ObjectRef::new("Service", key);
+        let (ready, terminating) = (BTreeSet::new(), BTreeSet::new());
+        let mut collector = Collector { options, object: &object, findings, ready, terminating };
+        let slices = resources.endpoint_slices.get(key);
+        for slice in slices.into_iter().flat_map(|slices| slices.values()) {
+            collector.add(&slice.value, port);
+        }
+        collector.finish()
+    }
+
     fn add(&mut self, slice: &EndpointSlice, port: &ServicePort) {
         for number in slice_ports(slice, port) {
             for endpoint in &slice.endpoints {
@@ -277,7 +356,9 @@ fn slice_ports(slice: &EndpointSlice, port: &ServicePort) -> Vec<u16> {
     let numbers: Vec<i32> = if ports.is_empty() {
         target.into_iter().collect()
     } else {
-        let of_slice = ports.iter().filter(|port| is_tcp(port.protocol.as_deref())).filter_map(|entry| {
+        let wanted = protocol_of(port.protocol.as_deref());
+        let ours = ports.iter().filter(|entry| protocol_of(entry.protocol.as_deref()) == wanted);
+        let of_slice = ours.filter_map(|entry| {
             let named = name.is_empty() || entry.name.as_deref().unwrap_or_default() == name;
             entry.port.filter(|_| named).or(target)
         });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 
 use crate::namespaces::{Choice, Namespaces};
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
@@ -28,10 +28,7 @@ pub(crate) struct Classes<'a> {
 
 impl<'a> Classes<'a> {
     pub(crate) fn new(resources: &'a Resources, options: &'a Options) -> Self {
-        let ours = resources.classes.iter().map(|(key, class)| {
-            let controller = class.value.spec.as_ref().and_then(|spec| spec.controller.as_deref());
-            (&*key.name, controller == Some(&options.controller_class))
-        });
+        let ours = resources.classes.iter().map(|(key, class)| (&*key.name, names_us(&class.value, options)));
         Self { options, namespaces: Namespaces::new(resources, options), ours: ours.collect() }
     }
 
@@ -74,6 +71,17 @@ impl<'a> Classes<'a> {
             None => Verdict::NotOurs(Some(unknown_class(key, class, options))),
         }
     }
+}
+
+/// Whether we serve Ingresses of a class: it names us, or has our name and `--ingress-class-by-name` is set.
+pub(crate) fn is_ours(key: &ObjectKey, class: &IngressClass, options: &Options) -> bool {
+    names_us(class, options) || (options.ingress_class_by_name && *key.name == *options.ingress_class)
+}
+
+/// By `--controller-class`.
+fn names_us(class: &IngressClass, options: &Options) -> bool {
+    let controller = class.spec.as_ref().and_then(|spec| spec.controller.as_deref());
+    controller == Some(&options.controller_class)
 }
 
 fn unknown_namespace(key: &ObjectKey) -> Finding {

@@ -19,6 +19,7 @@ use crate::certificate::certificate_from_secret;
 use crate::headers::CustomHeaders;
 use crate::host::Merged;
 use crate::ingress::{self, Parsed};
+use crate::parameters;
 use crate::upstream_tls;
 use crate::{Config, Finding, Object, ObjectKey, ObjectRef, Options, Resources};
 
@@ -73,9 +74,18 @@ impl Common {
 
 #[derive(Debug)]
 struct ConfigEntry {
-    hash: Option<u64>,
+    input: ConfigInput,
     config: Arc<Config>,
     findings: Vec<Finding>,
+}
+
+/// Content of the objects that the configuration is read from.
+#[derive(Debug, Eq, PartialEq)]
+struct ConfigInput {
+    /// Hash of the ConfigMap.
+    config_map: Option<u64>,
+    /// The parameters of our class, and their hash.
+    parameters: Option<(ObjectRef, u64)>,
 }
 
 impl Memo {
@@ -86,7 +96,8 @@ impl Memo {
         }
     }
 
-    /// The ConfigMap as checked values. A change forgets all Ingresses, whose defaults it holds.
+    /// The ConfigMap and the parameters of our class as checked values. A change forgets all Ingresses, whose defaults they
+    /// hold.
     pub(crate) fn config(
         &mut self,
         resources: &Resources,
@@ -95,16 +106,21 @@ impl Memo {
     ) -> Arc<Config> {
         let key = options.config_map.as_ref();
         let object = key.and_then(|key| resources.config_maps.get(key));
-        let hash = object.map(|object| object.hash);
+        let parameters = parameters::of(resources, options, findings);
+        let input = ConfigInput {
+            config_map: object.map(|object| object.hash),
+            parameters: parameters.as_ref().map(|parameters| (parameters.object.clone(), parameters.hash)),
+        };
         let entry = match self.config.take() {
-            Some(entry) if entry.hash == hash => entry,
+            Some(entry) if entry.input == input => entry,
             _ => {
                 self.ingresses.clear();
                 self.hosts.clear();
                 self.clusters.clear();
                 self.custom_headers.clear();
                 let mut findings = Vec::new();
-                let config = Config::read(key, object.and_then(|object| object.value.data.as_ref()), &mut findings);
+                let data = object.and_then(|object| object.value.data.as_ref());
+                let config = Config::read_with(key, data, parameters.as_ref(), &mut findings);
                 if let (Some(key), None) = (key, object) {
                     let message = "the ConfigMap named by --configmap does not exist; defaults are used".to_owned();
                     findings.push(Finding::warning(
@@ -115,7 +131,7 @@ impl Memo {
                         "",
                     ));
                 }
-                ConfigEntry { hash, config: Arc::new(config), findings }
+                ConfigEntry { input, config: Arc::new(config), findings }
             }
         };
         findings.extend_from_slice(&entry.findings);

@@ -1,5 +1,6 @@
 //! What command line flags decide about translation.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -30,6 +31,12 @@ pub struct Options {
     pub deep_inspect: bool,
     /// `--configmap`.
     pub config_map: Option<ObjectKey>,
+    /// `--tcp-services-configmap`.
+    pub tcp_services: Option<ObjectKey>,
+    /// `--udp-services-configmap`.
+    pub udp_services: Option<ObjectKey>,
+    /// Ports that no TCP or UDP service may have, and what has them.
+    pub reserved_ports: BTreeMap<u16, String>,
     /// `--default-backend-service`: its first port.
     pub default_backend_service: Option<ObjectKey>,
     /// `--default-ssl-certificate`.
@@ -74,6 +81,9 @@ impl Options {
             annotation_validation: true,
             deep_inspect: true,
             config_map: None,
+            tcp_services: None,
+            udp_services: None,
+            reserved_ports: BTreeMap::new(),
             default_backend_service: None,
             default_ssl_certificate: None,
             disable_catch_all: false,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use portcullis_crds::ClassParameters;
 
 /// Namespace and name of an object; the namespace is empty for cluster-scoped kinds.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -72,6 +73,8 @@ pub struct Resources {
     pub config_maps: BTreeMap<ObjectKey, Object<ConfigMap>>,
     /// Namespaces, with an empty namespace; they matter with [`crate::Options::namespace_selector`] only.
     pub namespaces: BTreeMap<ObjectKey, Object<Namespace>>,
+    /// `IngressClassParameters`, and `ClusterIngressClassParameters` with an empty namespace.
+    pub class_parameters: BTreeMap<ObjectKey, Object<ClassParameters>>,
 }
 
 impl Resources {

@@ -15,6 +15,7 @@ use crate::class::{Classes, Verdict};
 use crate::host::{self, Contribution, Input, Locations, Merged};
 use crate::ingress::Parsed;
 use crate::memo::{self, Beside, BesideOwned, ClusterInput, Resolved};
+use crate::streams::Streams;
 use crate::{
     Config, Finding, Memo, Object, ObjectKey, ObjectRef, Options, Resources, affinity, backend, headers, quoted, tls,
 };
@@ -53,7 +54,9 @@ pub(crate) fn translate_only(
     let mut served: Vec<ObjectKey> = ingresses.iter().map(|parsed| parsed.key.clone()).collect();
     served.sort_unstable();
     let default_backend = translator.default_backend();
-    let clusters = translator.clusters(&ingresses, &hosts, default_backend.as_ref());
+    let mut clusters = translator.clusters(&ingresses, &hosts, default_backend.as_ref());
+    let streams = Streams::read(resources, options, &mut translator.findings);
+    clusters.extend(streams.clusters);
     let default_certificate = translator.default_certificate();
     let settings = headers::settings(&translator.config, resources, options, &mut translator.findings);
     let Translator { mut findings, certificates, .. } = translator;
@@ -62,6 +65,7 @@ pub(crate) fn translate_only(
     findings.dedup();
     let snapshot = Snapshot {
         hosts,
+        streams: streams.services,
         clusters,
         certificates: Arc::new(CertificateSet { default: default_certificate, by_host: certificates }),
         default_backend,

@@ -11,6 +11,7 @@
 //! | [`ClusterPolicy`] | how the endpoints of a cluster share its requests |
 //! | [`Certificate`] | a checked key pair and the names it is valid for |
 //! | [`Settings`] | what holds for the whole controller (nginx: `http` block, ConfigMap) |
+//! | [`StreamService`] | a TCP or UDP port that is passed on to a Service as it is |
 //! | [`Pattern`] | a checked, linear-time regular expression |
 //! | [`Template`] | a checked text with nginx variables and capture groups |
 //! | [`CanonicalPath`] | the one reading of a request path that every decision uses |
@@ -26,6 +27,7 @@ mod client;
 mod cluster;
 mod forwarding;
 mod host;
+mod l4;
 mod path;
 mod pattern;
 pub mod policy;
@@ -51,6 +53,10 @@ pub use client::{ClientSettings, HeaderBuffers};
 pub use cluster::{Cluster, ClusterId, DnsTarget, Endpoint, Endpoints, Protocol};
 pub use forwarding::{ForwardedTrust, Peer};
 pub use host::{HostAlias, HostMatch, HostName, InvalidHost};
+pub use l4::{
+    InvalidStreamTemplate, L4Protocol, StreamPart, StreamPort, StreamService, StreamSettings, StreamTemplate,
+    StreamVariable,
+};
 pub use path::{CanonicalPath, InvalidPath, escape_path, remove_dot_segments};
 pub use pattern::{InvalidPattern, Pattern, PatternCache, PatternSyntax};
 pub use policy::RoutePolicy;

@@ -6,7 +6,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::policy::{BodyPolicy, SetHeader};
-use crate::{ClientSettings, ForwardedTrust, ProcessSettings, Template, TlsSettings, UpstreamKeepalive};
+use crate::{
+    ClientSettings, ForwardedTrust, ProcessSettings, StreamSettings, Template, TlsSettings, UpstreamKeepalive,
+};
 
 /// Settings that no route changes. Defaults are those of ingress-nginx.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -49,6 +51,8 @@ pub struct Settings {
     pub access_log: AccessLogSettings,
     /// TLS with clients; the same one as long as nothing of it changes.
     pub tls: Arc<TlsSettings>,
+    /// TCP and UDP services.
+    pub stream: StreamSettings,
     /// Workers and the end of the process.
     pub process: ProcessSettings,
 }
@@ -82,6 +86,7 @@ impl Default for Settings {
             body: BodyPolicy::default(),
             access_log: AccessLogSettings::default(),
             tls: Arc::default(),
+            stream: StreamSettings::default(),
             process: ProcessSettings::default(),
         }
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     CertificateSet, Cluster, ClusterId, ClusterPolicy, HostAlias, HostMatch, HostName, HostTls, Route, Settings,
+    StreamPort, StreamService,
 };
 
 /// A complete, valid description of what to serve. Cheap to clone: parts are shared.
@@ -14,7 +15,10 @@ use crate::{
 pub struct Snapshot {
     /// By host, [`HostMatch::Any`] among them.
     pub hosts: BTreeMap<HostMatch, Arc<VirtualHost>>,
-    /// Every Service port that a route, canary or default backend names.
+    /// TCP and UDP services that have somewhere to go, by the ports that are listened on for them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<StreamPort, Arc<StreamService>>,
+    /// Every Service port that a route, canary, default backend, or TCP or UDP service names.
     pub clusters: BTreeMap<ClusterId, Arc<Cluster>>,
     /// Certificates by server name.
     pub certificates: Arc<CertificateSet>,

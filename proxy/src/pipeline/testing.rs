@@ -85,6 +85,7 @@ pub(super) fn table(hosts: Vec<VirtualHost>, live: &[&str], settings: Settings, 
     let registry = UpstreamRegistry::default();
     let snapshot = Snapshot {
         hosts: hosts.into_iter().map(|host| (host.host.clone(), Arc::new(host))).collect(),
+        streams: BTreeMap::new(),
         clusters: BTreeMap::new(),
         certificates: Arc::new(CertificateSet { default: certificate(), by_host: BTreeMap::new() }),
         default_backend: default.map(cluster),

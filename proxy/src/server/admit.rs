@@ -3,6 +3,7 @@
 //! The system spreads connections over workers by their addresses, blind to load. A few HTTP/2 connections or tunnels on one
 //! worker would stay there for hours, so an accepted socket may be handed on to another worker before its first octet is read.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,13 +16,16 @@ use super::connection::{self, Entrance};
 use super::drain::Stage;
 use super::tls::Acceptor;
 use super::worker::Worker;
+use crate::l4;
 use crate::metrics::Counters;
 
 /// Lets connections in on one worker.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     worker: Rc<Worker>,
     acceptor: Acceptor,
     room: Arc<Semaphore>,
+    /// How much there is of it.
+    rooms: Cell<usize>,
     neighbours: Arc<[Neighbour]>,
     own: usize,
 }
@@ -45,21 +49,40 @@ pub(super) struct Handed {
 pub(super) const INBOX: usize = 64;
 
 /// What a connection holds of its worker: [`Gate::room`].
-pub(super) type Room = OwnedSemaphorePermit;
+pub(crate) type Room = OwnedSemaphorePermit;
 
 impl Gate {
-    /// A gate of worker number `own` of `neighbours`.
+    /// A gate of worker number `own` of `neighbours`, with room for so many connections and those who wait for one.
     pub(super) fn new(
         worker: Rc<Worker>,
         acceptor: Acceptor,
-        room: Arc<Semaphore>,
+        rooms: usize,
         neighbours: Arc<[Neighbour]>,
         own: usize,
     ) -> Self {
-        Self { worker, acceptor, room, neighbours, own }
+        let rooms = rooms.min(Semaphore::MAX_PERMITS);
+        Self { worker, acceptor, room: Arc::new(Semaphore::new(rooms)), rooms: Cell::new(rooms), neighbours, own }
     }
 
-    pub(super) fn worker(&self) -> &Rc<Worker> {
+    /// One more waits for connections.
+    pub(crate) fn widen(&self) {
+        if self.rooms.get() < Semaphore::MAX_PERMITS {
+            self.room.add_permits(1);
+            self.rooms.set(self.rooms.get() + 1);
+        }
+    }
+
+    /// One that did waits no more.
+    pub(crate) fn narrow(&self) {
+        self.rooms.set(self.rooms.get().saturating_sub(self.room.forget_permits(1)));
+    }
+
+    /// Whether nothing holds a place: connections, and who waits for them, hold one each.
+    pub(super) fn is_empty(&self) -> bool {
+        self.room.available_permits() >= self.rooms.get()
+    }
+
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.worker
     }
 
@@ -69,7 +92,7 @@ impl Gate {
     }
 
     /// The same without waiting.
-    pub(super) fn room_now(&self) -> Option<Room> {
+    pub(crate) fn room_now(&self) -> Option<Room> {
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
 
@@ -119,8 +142,15 @@ impl Gate {
     /// Serves a connection here.
     pub(super) fn serve(&self, stream: TcpStream, peer: SocketAddr, entrance: Entrance, room: Room) {
         let worker = Rc::clone(&self.worker);
-        let acceptor = entrance.tls.then(|| self.acceptor.clone());
         let counted = Counted::new(Rc::clone(&worker));
+        if entrance.raw {
+            let serving = l4::serve_connection(Rc::clone(&worker), stream, peer, entrance.port);
+            return worker.spawn(async move {
+                let _held = (room, counted);
+                serving.await;
+            });
+        }
+        let acceptor = entrance.tls.then(|| self.acceptor.clone());
         let serving = connection::serve(Rc::clone(&worker), stream, peer, entrance, acceptor);
         worker.spawn(async move {
             let _held = (room, counted);

@@ -106,7 +106,7 @@ fn allocations_of_a_request(settings: Settings) -> u64 {
         let address = listener.local_addr().unwrap();
         thread::spawn(move || visit(address, first_done, &wait, done));
         let (stream, peer) = listener.accept().await.unwrap();
-        let entrance = Entrance { tls: false, port: 8080, https_port: 8443 };
+        let entrance = Entrance { tls: false, raw: false, port: 8080, https_port: 8443 };
         worker.spawn(connection::serve(Rc::clone(&worker), stream, peer, entrance, None));
         first.await.unwrap();
     });

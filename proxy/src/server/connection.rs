@@ -45,10 +45,12 @@ pub(crate) struct ClientConnection {
 
 /// A listening socket, as its connections see it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entrance {
-    pub(super) tls: bool,
-    pub(super) port: u16,
-    pub(super) https_port: u16,
+pub(crate) struct Entrance {
+    pub(crate) tls: bool,
+    /// Of a TCP service: nothing of what is said there is understood.
+    pub(crate) raw: bool,
+    pub(crate) port: u16,
+    pub(crate) https_port: u16,
 }
 
 /// Serves a connection to its end.

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub enum BindError {
 const BACKLOG: i32 = 4096;
 
 /// One socket per worker, all on the same address; with port 0, on the same free port.
-pub(super) fn bind_all(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+pub(crate) fn bind_all(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
     if address.port() != 0 {
         // Shared ports can be taken by anybody of the same user, so whether one is free is asked without sharing.
         drop(bind_one(address, false)?);
@@ -87,7 +88,7 @@ fn bind_one(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError>
     bind().map_err(|source| fault(address, source))
 }
 
-fn fault(address: SocketAddr, source: io::Error) -> BindError {
+pub(crate) fn fault(address: SocketAddr, source: io::Error) -> BindError {
     match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address },
         io::ErrorKind::PermissionDenied => BindError::Denied { address },
@@ -100,6 +101,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the worker drains, and then those that already wait.
 pub(super) async fn accept(gate: Rc<Gate>, listener: tokio::net::TcpListener, entrance: Entrance) {
+    accept_until(gate, listener, entrance, std::future::pending()).await;
+}
+
+/// The same, with another reason to end.
+pub(crate) async fn accept_until(
+    gate: Rc<Gate>,
+    listener: tokio::net::TcpListener,
+    entrance: Entrance,
+    over: impl Future<Output = ()>,
+) {
+    let mut over = pin!(over);
     loop {
         let Some(room) = gate.room().await else { return };
         tokio::select! {
@@ -114,6 +126,7 @@ pub(super) async fn accept(gate: Rc<Gate>, listener: tokio::net::TcpListener, en
                 }
             },
             () = gate.worker().drain().reached(Stage::Closing) => break,
+            () = &mut over => break,
         }
     }
     // Closing the socket would reset what waits in its queue.

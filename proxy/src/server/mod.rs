@@ -26,8 +26,11 @@ pub use config::{BufferConfig, ClientTimeouts, ServerConfig};
 pub use listener::BindError;
 pub use running::{BoundServer, RunningServer, bind};
 
-pub(crate) use connection::ClientConnection;
+pub(crate) use admit::{Gate, Room};
+pub(crate) use connection::{ClientConnection, Entrance};
 pub(crate) use drain::Stage;
 pub(crate) use http2::OnStream;
+pub(crate) use listener::{accept_until, bind_all, fault};
+pub(crate) use proxy_protocol::{Header as ProxyHeader, read as read_proxy_header};
 pub(crate) use tls::{TLS13_SUITES, tls12_suite};
 pub(crate) use worker::Worker;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Header {
+pub(crate) enum Header {
     /// The load balancer speaks for itself, or of something that has no addresses: the connection is as it looks.
     Local,
     /// It speaks for a client.
@@ -25,7 +25,7 @@ pub(super) enum Header {
 /// A connection does not begin with a header of the PROXY protocol.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no header of the PROXY protocol")]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// Shortest header of any version, `PROXY UNKNOWN\r\n`; a header of version 2 is longer by one octet.
 const SHORTEST: usize = 15;
@@ -43,7 +43,7 @@ const LONGEST_V2: usize = 4096;
 /// # Errors
 ///
 /// [`io::ErrorKind::InvalidData`] where it is missing or malformed, else what the connection fails with.
-pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Header> {
+pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Header> {
     let mut head = Vec::with_capacity(LONGEST_V1);
     take(stream, &mut head, SHORTEST).await?;
     let header = if head.starts_with(SIGNATURE) {

@@ -1,7 +1,7 @@
 //! Starting and ending a server.
 
-use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use super::listener::{self, BindError, bind_all};
 use super::tls::Acceptor;
 use super::worker::Worker;
 use crate::access_log::{Queue, Writer};
+use crate::l4;
 use crate::metrics::{self, Counters, RequestLabels, RequestTotals, Totals};
 use crate::table::TableReader;
 
@@ -78,9 +79,14 @@ impl BoundServer {
         let shared = Arc::new(Shared { config, table, upstream_tls, acceptor, https_port });
         let (mut http, mut https) = (by_worker(http), by_worker(https));
         let (neighbours, inboxes): (Vec<_>, Vec<_>) = waiting.iter().map(|_| neighbour()).unzip();
+        let (openers, opened): (Vec<_>, Vec<_>) = waiting.iter().map(|_| l4::inbox()).unzip();
+        let mut ports = l4::Listeners::new(shared.table.clone(), addresses_of(&shared.config), openers);
+        let mut begun = ports.begin().into_iter();
+        let mut ports = Some(ports);
         let neighbours: Arc<[Neighbour]> = neighbours.into();
         let counters = neighbours.iter().map(|worker| Arc::clone(&worker.counters)).collect();
-        for (number, (worker, inbox)) in waiting.into_iter().zip(inboxes).enumerate() {
+        for (number, (worker, (inbox, streams))) in waiting.into_iter().zip(inboxes.into_iter().zip(opened)).enumerate()
+        {
             let start = Start {
                 shared: Arc::clone(&shared),
                 http: http.next().unwrap_or_default(),
@@ -89,6 +95,9 @@ impl BoundServer {
                 number,
                 neighbours: Arc::clone(&neighbours),
                 inbox,
+                begun: begun.next().unwrap_or_default(),
+                streams,
+                ports: ports.take(),
                 phase: phase.subscribe(),
                 ended: Ended(Arc::clone(&ended)),
             };
@@ -109,6 +118,11 @@ impl std::fmt::Debug for BoundServer {
 fn addresses(listeners: &Listeners) -> Vec<SocketAddr> {
     let firsts = listeners.iter().filter_map(|workers| workers.first());
     firsts.filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+/// The addresses without their ports.
+fn addresses_of(config: &ServerConfig) -> BTreeSet<IpAddr> {
+    config.http.iter().chain(&config.https).map(SocketAddr::ip).collect()
 }
 
 /// Turns lists by address into lists by worker.
@@ -191,6 +205,12 @@ struct Start {
     number: usize,
     neighbours: Arc<[Neighbour]>,
     inbox: mpsc::Receiver<Handed>,
+    /// Ports of TCP and UDP services that are open.
+    begun: Vec<l4::Change>,
+    /// Those that open and close.
+    streams: mpsc::Receiver<l4::Change>,
+    /// One worker sees to them for all.
+    ports: Option<l4::Listeners>,
     phase: watch::Receiver<Phase>,
     ended: Ended,
 }
@@ -220,30 +240,34 @@ fn start_thread(number: usize) -> Result<SyncSender<Start>, BindError> {
 
 fn wait_and_run(runtime: &Runtime, start: &Receiver<Start>) {
     let Ok(start) = start.recv() else { return };
-    let Start { shared, http, https, log, number, neighbours, inbox, phase, ended } = start;
+    let Start { shared, http, https, log, number, neighbours, inbox, begun, streams, ports, phase, ended } = start;
     let Shared { config, table, upstream_tls, acceptor, https_port } = &*shared;
     let Some(counters) = neighbours.get(number).map(|own| Arc::clone(&own.counters)) else { return };
     // Who waits for a connection holds room for it, each listener and the inbox.
-    let rooms = config.connections.get().saturating_add(http.len() + https.len() + 1).min(Semaphore::MAX_PERMITS);
-    let room = Arc::new(Semaphore::new(rooms));
+    let rooms = config.connections.get().saturating_add(http.len() + https.len() + 1);
     let worker = Rc::new(Worker::new(config, table, log, upstream_tls.clone(), counters));
-    let gate = Rc::new(Gate::new(Rc::clone(&worker), acceptor.clone(), Arc::clone(&room), neighbours, number));
+    let gate = Rc::new(Gate::new(Rc::clone(&worker), acceptor.clone(), rooms, neighbours, number));
     let tasks = LocalSet::new();
     tasks.block_on(runtime, async {
         let plain = http.into_iter().map(|listener| (listener, false));
         let secure = https.into_iter().map(|listener| (listener, true));
         for (listener, tls) in plain.chain(secure) {
             let port = listener.local_addr().map_or(0, |address| address.port());
-            let entrance = Entrance { tls, port, https_port: *https_port };
+            let entrance = Entrance { tls, raw: false, port, https_port: *https_port };
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => worker.spawn(listener::accept(Rc::clone(&gate), listener, entrance)),
                 Err(error) => tracing::error!(%error, port, "worker cannot listen"),
             }
         }
-        worker.spawn(gate.take_in(inbox));
+        worker.spawn(Rc::clone(&gate).take_in(inbox));
+        worker.spawn(l4::follow(Rc::clone(&gate), begun, streams));
+        if let Some(ports) = ports {
+            worker.spawn(ports.keep(Rc::clone(&worker)));
+        }
         worker.spawn(Rc::clone(worker.lines()).hand_over_in_time());
         worker.spawn(Rc::clone(&worker).keep_house());
-        until_the_end(&worker, &room, rooms, phase).await;
+        until_the_end(&worker, &gate, phase).await;
+        drop(gate);
     });
     // What is still under way ends here, and leaves its lines.
     drop(tasks);
@@ -255,17 +279,17 @@ fn wait_and_run(runtime: &Runtime, start: &Receiver<Start>) {
 /// How often it is looked whether connections are left.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Waits until nothing holds a place: connections, and who waits for them, hold one each.
+/// Waits until nothing holds a place.
 ///
 /// None is taken meanwhile: connections that still wait in the queue of a socket need them.
-async fn emptied(room: &Semaphore, rooms: usize) {
-    while room.available_permits() < rooms {
+async fn emptied(gate: &Gate) {
+    while !gate.is_empty() {
         tokio::time::sleep(LOOK).await;
     }
 }
 
 /// Waits for the drain, and then until every connection has ended or the deadline is over.
-async fn until_the_end(worker: &Worker, room: &Semaphore, rooms: usize, mut phase: watch::Receiver<Phase>) {
+async fn until_the_end(worker: &Worker, gate: &Gate, mut phase: watch::Receiver<Phase>) {
     let mut began = None;
     loop {
         let now = *phase.borrow_and_update();
@@ -281,7 +305,7 @@ async fn until_the_end(worker: &Worker, room: &Semaphore, rooms: usize, mut phas
                 tokio::select! {
                     biased;
                     () = tokio::time::sleep_until(deadline) => return,
-                    () = emptied(room, rooms) => return,
+                    () = emptied(gate) => return,
                     // Another deadline.
                     changed = phase.changed() => if changed.is_err() { return },
                     () = wind_down(worker, began, deadline) => {}

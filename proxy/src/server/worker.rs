@@ -15,6 +15,7 @@ use super::drain::Drain;
 use super::exec;
 use crate::access_log::{Captured, Lines, LogFormat, Queue, WallClock};
 use crate::body::Storage;
+use crate::l4;
 use crate::metrics::{Counters, RequestCounts};
 use crate::random::Random;
 use crate::table::{RoutingTable, TableReader, WorkerTable};
@@ -34,6 +35,7 @@ pub(crate) struct Worker {
     pool: Pool,
     connector: Connector,
     storage: Rc<Storage>,
+    l4_buffer: l4::Buffer,
     counters: Arc<Counters>,
     requests: Option<RequestCounts>,
     drain: Drain,
@@ -69,6 +71,7 @@ impl Worker {
             pool: Pool::default(),
             connector: Connector::new(upstream_tls),
             storage: Rc::new(Storage::new(&config.buffers)),
+            l4_buffer: l4::Buffer::default(),
             requests: requests.enabled.then(|| RequestCounts::new(requests, Arc::clone(&counters.by_ingress))),
             counters,
             drain: Drain::default(),
@@ -149,6 +152,11 @@ impl Worker {
         &self.storage
     }
 
+    /// Where what TCP and UDP services pass on is read to.
+    pub(crate) fn l4_buffer(&self) -> &l4::Buffer {
+        &self.l4_buffer
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -163,7 +171,7 @@ impl Worker {
         exec::spawn(Arc::clone(&self.counters), task);
     }
 
-    pub(super) fn config(&self) -> &ServerConfig {
+    pub(crate) fn config(&self) -> &ServerConfig {
         &self.config
     }
 

@@ -11,6 +11,7 @@ use super::handshakes::HandshakePlan;
 use super::hosts::HostIndex;
 use super::ordered::OrderedPaths;
 use super::paths::PathTree;
+use super::streams::Streams;
 use super::virtual_host::{CompiledHost, CompiledRoute, Paths};
 use crate::upstream::{Upstream, UpstreamRegistry};
 
@@ -40,6 +41,7 @@ impl RoutingTable {
             certificates: certificates(snapshot, previous),
             handshakes: HandshakePlan::new(snapshot, previous.map(Self::handshakes)),
             default_backend: snapshot.default_backend.as_ref().map(|id| upstreams.upstream(id)),
+            streams: Streams::new(snapshot, upstreams),
             snapshot: snapshot.clone(),
         }
     }

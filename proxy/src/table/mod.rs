@@ -9,6 +9,7 @@ mod hosts;
 mod ordered;
 mod paths;
 mod server_name;
+mod streams;
 mod swap;
 mod virtual_host;
 
@@ -19,14 +20,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_model::{Alias, Certificate, HostAction, Settings, Snapshot};
+use portcullis_model::{Alias, Certificate, HostAction, Settings, Snapshot, StreamPort};
 
 use crate::upstream::Upstream;
 use certificates::CertificateIndex;
 use hosts::HostIndex;
+use streams::Streams;
 
 pub use certificates::CertificateMatch;
 pub use handshakes::{HandshakeChoice, HandshakePlan};
+pub use streams::CompiledStream;
 pub use swap::{LocalTable, TableReader, TableWriter, WorkerTable, channel};
 pub use virtual_host::{CompiledHost, CompiledRoute, PathLookup, Rule};
 
@@ -37,6 +40,7 @@ pub struct RoutingTable {
     certificates: Arc<CertificateIndex>,
     handshakes: Arc<HandshakePlan>,
     default_backend: Option<Arc<Upstream>>,
+    streams: Streams,
 }
 
 impl RoutingTable {
@@ -79,6 +83,17 @@ impl RoutingTable {
     #[must_use]
     pub fn default_backend(&self) -> Option<&Arc<Upstream>> {
         self.default_backend.as_ref()
+    }
+
+    /// Where what comes in on a port goes, if it is one of a TCP or UDP service.
+    #[must_use]
+    pub fn stream(&self, port: StreamPort) -> Option<&Arc<CompiledStream>> {
+        self.streams.get(port)
+    }
+
+    /// The ports that are listened on for TCP and UDP services.
+    pub fn stream_ports(&self) -> impl Iterator<Item = StreamPort> {
+        self.snapshot.streams.keys().copied()
     }
 
     /// `--health-check-path`: answered with 200 on the default server.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
+use tokio::sync::watch;
 
 use super::RoutingTable;
 
@@ -11,7 +12,8 @@ use super::RoutingTable;
 #[must_use]
 pub fn channel(initial: RoutingTable) -> (TableWriter, TableReader) {
     let shared = Arc::new(ArcSwap::from_pointee(initial));
-    (TableWriter { shared: Arc::clone(&shared), previous: None }, TableReader { shared })
+    let (changed, changes) = watch::channel(());
+    (TableWriter { shared: Arc::clone(&shared), previous: None, changed }, TableReader { shared, changes })
 }
 
 /// Publishes tables. There is one, so that only one loop does.
@@ -22,12 +24,14 @@ pub fn channel(initial: RoutingTable) -> (TableWriter, TableReader) {
 pub struct TableWriter {
     shared: Arc<ArcSwap<RoutingTable>>,
     previous: Option<Arc<RoutingTable>>,
+    changed: watch::Sender<()>,
 }
 
 impl TableWriter {
     /// Gives every request from now on this table; requests under way keep theirs.
     pub fn publish(&mut self, table: RoutingTable) {
         self.previous = Some(self.shared.swap(Arc::new(table)));
+        self.changed.send_replace(());
     }
 
     /// The table published last.
@@ -41,6 +45,7 @@ impl TableWriter {
 #[derive(Clone, Debug)]
 pub struct TableReader {
     shared: Arc<ArcSwap<RoutingTable>>,
+    changes: watch::Receiver<()>,
 }
 
 impl TableReader {
@@ -48,6 +53,13 @@ impl TableReader {
     #[must_use]
     pub fn load(&self) -> Arc<RoutingTable> {
         self.shared.load_full()
+    }
+
+    /// Waits for the next table after the one that was there when it was last called; for ever where nobody publishes any more.
+    pub(crate) async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// A view for one worker thread; make it on that thread.

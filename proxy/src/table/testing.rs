@@ -35,6 +35,7 @@ pub(crate) fn snapshot(hosts: &[(&str, &[&str])]) -> Snapshot {
     let hosts = hosts.iter().map(|(name, paths)| virtual_host(name, PathMode::Plain, paths));
     Snapshot {
         hosts: hosts.map(|host| (host.host.clone(), Arc::new(host))).collect(),
+        streams: BTreeMap::new(),
         clusters: BTreeMap::new(),
         certificates: Arc::new(CertificateSet { default: certificate(&["default.example"]), by_host: BTreeMap::new() }),
         default_backend: None,

@@ -6,6 +6,7 @@ pub(crate) mod http2;
 pub(crate) mod origin;
 pub(crate) mod visitor;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use portcullis_model::{
     Backend, Certificate, CertificateChoice, CertificateSet, Cluster, ClusterId, Endpoint, HostAction, HostMatch,
-    PathMatch, PathMode, PathType, Protocol, Route, RoutePolicy, RouteSource, Settings, Snapshot, VirtualHost,
+    PathMatch, PathMode, PathType, Protocol, Route, RoutePolicy, RouteSource, Settings, Snapshot, StreamPort,
+    StreamService, VirtualHost,
 };
 use portcullis_proxy::access_log::Writer;
 use portcullis_proxy::metrics::Totals;
@@ -43,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) certificates: Vec<(&'static str, Arc<Certificate>)>,
     pub(crate) settings: Settings,
     pub(crate) default_backend: Option<&'static str>,
+    /// TCP and UDP services.
+    pub(crate) streams: BTreeMap<StreamPort, StreamService>,
     pub(crate) config: ServerConfig,
 }
 
@@ -61,6 +65,7 @@ impl Plan {
             certificates: Vec::new(),
             settings: Settings::default(),
             default_backend: None,
+            streams: BTreeMap::new(),
             config: ServerConfig::new(any.clone(), any, NonZeroUsize::new(2).unwrap()),
         }
     }
@@ -86,6 +91,7 @@ impl Plan {
         let by_host = names.map(|name| (name.parse().unwrap(), CertificateChoice::of(of(name)))).collect();
         let snapshot = Snapshot {
             hosts,
+            streams: self.streams.iter().map(|(port, service)| (*port, Arc::new(service.clone()))).collect(),
             clusters: self.clusters.iter().map(|one| (one.id.clone(), Arc::new(one.clone()))).collect(),
             certificates: Arc::new(CertificateSet { default: certificate(&["default.example"]), by_host }),
             default_backend: self.default_backend.map(cluster),

@@ -120,6 +120,11 @@ fn list(
 
 fn send_list(stream: &mut TcpStream, version: u64, items: &[Value], next: Option<usize>) -> io::Result<()> {
     let next = next.map(|next| next.to_string());
+    // As a server does: the list says what its items are.
+    let mut items = items.to_vec();
+    for item in items.iter_mut().filter_map(Value::as_object_mut) {
+        item.retain(|field, _| !["apiVersion", "kind"].contains(&field.as_str()));
+    }
     let list = json!({
         "kind": "List", "apiVersion": "v1",
         "metadata": { "resourceVersion": version.to_string(), "continue": next }, "items": items,

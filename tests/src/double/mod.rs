@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use selection::Selection;
 use state::State;
 
 /// A server that runs until the test process ends.
@@ -121,7 +122,7 @@ impl ApiServer {
 
     /// All objects of a kind.
     pub fn all(&self, kinds: &str) -> Vec<Value> {
-        self.state.list(kinds, 0, usize::MAX).items
+        self.state.list(kinds, &Selection::default(), 0, usize::MAX).items
     }
 
     /// While it is away it takes connections and closes them.

@@ -188,6 +188,8 @@ fn plural(object: &Value) -> String {
     match object["kind"].as_str().expect("a kind") {
         "Ingress" => "ingresses".to_owned(),
         "IngressClass" => "ingressclasses".to_owned(),
+        // These are plural already.
+        kind if kind.ends_with("Parameters") => kind.to_lowercase(),
         kind => format!("{}s", kind.to_lowercase()),
     }
 }

@@ -56,8 +56,8 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(SCOPE, "disable-svc-external-name", Kind::Switch, "false", InForce, "Give ExternalName Services no endpoints."),
 
     flag(SOURCES, "configmap", Kind::NamespacedName, "", InForce, "ConfigMap with the settings of the controller."),
-    flag(SOURCES, "tcp-services-configmap", Kind::NamespacedName, "", NotYet, "ConfigMap that lists TCP ports and the Services behind them."),
-    flag(SOURCES, "udp-services-configmap", Kind::NamespacedName, "", NotYet, "ConfigMap that lists UDP ports and the Services behind them."),
+    flag(SOURCES, "tcp-services-configmap", Kind::NamespacedName, "", InForce, "ConfigMap that lists TCP ports and the Services behind them: namespace/service:port, then :PROXY to expect the PROXY protocol and :PROXY or ::PROXY to send it."),
+    flag(SOURCES, "udp-services-configmap", Kind::NamespacedName, "", InForce, "ConfigMap that lists UDP ports and the Services behind them: namespace/service:port."),
     flag(SOURCES, "default-backend-service", Kind::NamespacedName, "", InForce, "Service whose first port answers what no Ingress does. It must exist at the start."),
     flag(SOURCES, "default-ssl-certificate", Kind::NamespacedName, "", InForce, "Secret with the certificate for names that have none; self-signed where there is no such Secret."),
     flag(SOURCES, "enable-ssl-passthrough", Kind::Switch, "false", NotYet, "Hand the TLS connections of some hosts to their backends unopened."),

@@ -10,6 +10,7 @@ use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
 use kube::core::DynamicResourceScope;
 use kube::runtime::watcher;
 use kube::{Client, Resource};
+use portcullis_crds::{ClusterIngressClassParameters, IngressClassParameters};
 use portcullis_translate::{ObjectKey, ObjectRef};
 
 use super::super::object::{Identity, Kind};
@@ -27,9 +28,20 @@ pub(super) struct Feed {
 #[derive(Clone, Debug)]
 pub(super) struct Watched {
     pub(super) feed: Feed,
-    /// Whether serving begins without it where it may not be read: a role for one namespace gives no right to read what is
-    /// in none, or in another.
-    pub(super) optional: bool,
+    pub(super) need: Need,
+}
+
+/// What serving needs of a feed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Need {
+    /// It does not begin before there was a list.
+    Always,
+    /// It begins where the feed may not be read, and that is said: a role for one namespace gives no right to read what is in
+    /// none, or in another.
+    IfAllowed,
+    /// It begins where the kind is not installed, may not be read, or cannot be for a while. Nothing is said of a kind that is
+    /// not there: a class that needs it says more.
+    IfInstalled,
 }
 
 /// Secrets of Helm's releases are large, many, and nobody's certificate.
@@ -37,21 +49,25 @@ pub(super) const SECRET_FIELDS: &str = "type!=helm.sh/release.v1";
 
 /// All watches.
 pub(super) fn watched(scope: &Scope) -> Vec<Watched> {
-    let required = |kind| Watched { feed: Feed::of(kind, scope), optional: false };
+    let required = |kind| Watched { feed: Feed::of(kind, scope), need: Need::Always };
     let mut watched = vec![
         required(Kind::Ingress),
-        Watched { optional: true, ..required(Kind::IngressClass) },
+        Watched { need: Need::IfAllowed, ..required(Kind::IngressClass) },
         required(Kind::Service),
         required(Kind::EndpointSlice),
         required(Kind::Secret),
         required(Kind::ConfigMap),
     ];
+    for kind in [Kind::IngressClassParameters, Kind::ClusterIngressClassParameters] {
+        watched.push(Watched { need: Need::IfInstalled, ..required(kind) });
+    }
     if scope.by_labels {
         watched.push(required(Kind::Namespace));
     }
     let elsewhere = |key: &&ObjectKey| scope.namespace.as_ref().is_some_and(|namespace| **namespace != *key.namespace);
     let named: BTreeSet<&ObjectKey> = scope.config_maps.iter().filter(elsewhere).collect();
-    watched.extend(named.into_iter().map(|key| Watched { feed: Feed::one(Kind::ConfigMap, key), optional: true }));
+    watched
+        .extend(named.into_iter().map(|key| Watched { feed: Feed::one(Kind::ConfigMap, key), need: Need::IfAllowed }));
     watched
 }
 
@@ -101,6 +117,8 @@ impl Feed {
             Kind::Secret => ApiResource::erase::<Secret>(&()),
             Kind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Kind::Namespace => ApiResource::erase::<Namespace>(&()),
+            Kind::IngressClassParameters => ApiResource::erase::<IngressClassParameters>(&()),
+            Kind::ClusterIngressClassParameters => ApiResource::erase::<ClusterIngressClassParameters>(&()),
         };
         match &self.namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -127,9 +145,9 @@ mod tests {
 
     fn names(scope: &Scope) -> Vec<String> {
         let name = |watched: &Watched| {
-            let Watched { feed: Feed { kind, namespace, name }, optional } = watched;
+            let Watched { feed: Feed { kind, namespace, name }, need } = watched;
             let place = [namespace, name].into_iter().flatten().map(|part| format!("/{part}"));
-            format!("{}{}{}", kind.name(), place.collect::<String>(), if *optional { "?" } else { "" })
+            format!("{}{}{}", kind.name(), place.collect::<String>(), if *need == Need::Always { "" } else { "?" })
         };
         watched(scope).iter().map(name).collect()
     }
@@ -138,7 +156,16 @@ mod tests {
     fn flags_decide_what_is_watched_and_where() {
         let config_maps = vec![ObjectKey::new("edge", "config"), ObjectKey::new("shop", "tcp")];
         let all = Scope { config_maps, ..Scope::default() };
-        let usual = ["Ingress", "IngressClass?", "Service", "EndpointSlice", "Secret", "ConfigMap"];
+        let usual = [
+            "Ingress",
+            "IngressClass?",
+            "Service",
+            "EndpointSlice",
+            "Secret",
+            "ConfigMap",
+            "IngressClassParameters?",
+            "ClusterIngressClassParameters?",
+        ];
         assert_eq!(names(&all), usual);
         let labels = Scope { by_labels: true, ..all.clone() };
         assert_eq!(names(&labels), [&usual[..], &["Namespace"]].concat());
@@ -152,6 +179,8 @@ mod tests {
                 "EndpointSlice/shop",
                 "Secret/shop",
                 "ConfigMap/shop",
+                "IngressClassParameters/shop?",
+                "ClusterIngressClassParameters?",
                 "ConfigMap/edge/config?",
             ]
         );

@@ -106,7 +106,14 @@ impl Secrets {
     /// Waits until those of `keys` that are there are held, at most until `deadline`.
     pub(super) fn wait_for(&self, keys: &[ObjectKey], deadline: Instant) {
         let patience = deadline.saturating_duration_since(Instant::now());
-        let missing = |state: &mut State| keys.iter().any(|key| state.is_missing(key));
+        // Each is looked at until it is there, and not again: there may be thousands.
+        let mut left = keys;
+        let missing = |state: &mut State| {
+            while let Some((_, rest)) = left.split_first().filter(|(key, _)| !state.is_missing(key)) {
+                left = rest;
+            }
+            !left.is_empty()
+        };
         drop(self.settled.wait_timeout_while(self.lock(), patience, missing));
     }
 

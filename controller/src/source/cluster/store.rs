@@ -117,7 +117,12 @@ impl Store {
         match identity.kind {
             Kind::Ingress => drop(self.ingresses.insert(identity.key.clone())),
             Kind::IngressClass | Kind::Namespace => self.scope_changed = true,
-            Kind::Service | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => {}
+            Kind::Service
+            | Kind::EndpointSlice
+            | Kind::Secret
+            | Kind::ConfigMap
+            | Kind::IngressClassParameters
+            | Kind::ClusterIngressClassParameters => {}
         }
     }
 }

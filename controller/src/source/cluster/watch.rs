@@ -12,7 +12,7 @@ use portcullis_translate::{Finding, Severity};
 use serde_json::Value;
 
 use super::super::object::{Identity, Kind};
-use super::kinds::{Feed, Watched};
+use super::kinds::{Feed, Need, Watched};
 use super::mailbox::Mailbox;
 use super::read::{Read, identity, read};
 use super::references::References;
@@ -225,10 +225,19 @@ impl Watch {
     fn fail_with(&mut self, error: &watcher::Error) -> Duration {
         let status = status(error);
         let is_gone = status.is_some_and(|status| matches!(status.code, 403 | 404));
-        if is_gone && self.watched.optional {
-            self.shared.mailbox.give_up(self.feed());
-            self.tell(Severity::Warning, &error.to_string());
-            return FORBIDDEN;
+        match self.watched.need {
+            Need::IfAllowed if is_gone => {
+                self.shared.mailbox.give_up(self.feed());
+                self.tell(Severity::Warning, &error.to_string());
+                return FORBIDDEN;
+            }
+            Need::IfInstalled if is_gone => {
+                tracing::debug!(kind = self.kind().name(), %error, "not installed, or not to be read");
+                self.shared.mailbox.give_up(self.feed());
+                self.recover();
+                return FORBIDDEN;
+            }
+            Need::Always | Need::IfAllowed | Need::IfInstalled => {}
         }
         let asked = status.and_then(|status| status.details.as_ref()).map(|details| details.retry_after_seconds);
         self.fail(&error.to_string(), asked.map(|seconds| Duration::from_secs(seconds.into())))
@@ -239,6 +248,9 @@ impl Watch {
         let failures = self.backoff.failures();
         tracing::debug!(kind = self.kind().name(), reason, failures, ?pause, "watch failed");
         if failures > USUAL_FAILURES {
+            if self.watched.need == Need::IfInstalled {
+                self.shared.mailbox.give_up(self.feed());
+            }
             self.tell(Severity::Error, reason);
         }
         pause

@@ -3,7 +3,9 @@
 mod client;
 mod headers;
 mod key;
+mod place;
 mod process;
+mod stream;
 mod supported;
 mod time;
 mod tls;
@@ -17,11 +19,13 @@ use portcullis_model::policy::{BodyPolicy, Closed, HttpsRedirect, Retry, Timeout
 use portcullis_model::{Balance, Settings};
 
 use crate::annotations::{ResponseDefaults, Risk, Support, nearest, snippet, value};
+use crate::parameters::{self, Parameters};
 use crate::{Finding, ObjectKey, ObjectRef, Options, Resources, quoted};
 
 pub(crate) use headers::is_name as is_header_name;
 pub use key::ConfigKey;
 use key::{Action, Entry, Problem};
+use place::{Below, Place};
 use written::Written;
 
 /// What the ConfigMap decides: settings of the proxy and defaults of annotations.
@@ -81,23 +85,43 @@ impl Config {
         data: Option<&BTreeMap<String, String>>,
         findings: &mut Vec<Finding>,
     ) -> Self {
+        Self::read_with(object, data, None, findings)
+    }
+
+    /// The same with the parameters of a class laid over it. They come second, so that one that cannot be read leaves what the
+    /// ConfigMap says.
+    pub(crate) fn read_with(
+        object: Option<&ObjectKey>,
+        data: Option<&BTreeMap<String, String>>,
+        parameters: Option<&Parameters<'_>>,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
         let unnamed = ObjectKey::new("", "");
         let object = ObjectRef::new("ConfigMap", object.unwrap_or(&unnamed));
-        let mut reader = Reader { object, written: Written::default(), closed: None, findings };
+        let place = Place { object: &object, below: None };
+        let mut reader = Reader { place, written: Written::default(), closed: None, findings };
         for (key, value) in data.into_iter().flatten() {
             reader.entry(key, value);
+        }
+        if let Some(Parameters { object: parameters, fields, .. }) = parameters {
+            reader.place = Place { object: parameters, below: Some(Below { object: &object, data }) };
+            for (field, value) in *fields {
+                reader.entry(field, value);
+            }
         }
         let Reader { written, closed, .. } = reader;
         Self { closed, ..written.into_config() }
     }
 
-    /// Reads the ConfigMap that `options` names, without saying what is wrong with it: for what has to be known before anything
-    /// is translated.
+    /// Reads the ConfigMap that `options` names and the parameters of our class, without saying what is wrong with them: for
+    /// what has to be known before anything is translated.
     #[must_use]
     pub fn of(resources: &Resources, options: &Options) -> Self {
         let key = options.config_map.as_ref();
         let data = key.and_then(|key| resources.config_maps.get(key)?.value.data.as_ref());
-        Self::read(key, data, &mut Vec::new())
+        let findings = &mut Vec::new();
+        let parameters = parameters::of(resources, options, findings);
+        Self::read_with(key, data, parameters.as_ref(), findings)
     }
 
     /// The reference of all keys as Markdown.
@@ -134,47 +158,71 @@ pub fn config_keys() -> impl Iterator<Item = &'static ConfigKey> {
 }
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
-    supported::KEYS.iter().chain(client::KEYS).chain(tls::KEYS).chain(unsupported::KEYS)
+    supported::KEYS.iter().chain(client::KEYS).chain(tls::KEYS).chain(stream::KEYS).chain(unsupported::KEYS)
 }
 
 struct Reader<'a> {
-    object: ObjectRef,
+    place: Place<'a>,
     written: Written,
     closed: Option<Closed>,
     findings: &'a mut Vec<Finding>,
 }
 
 impl Reader<'_> {
+    /// One setting; `name` is that of the place.
     fn entry(&mut self, name: &str, value: &str) {
-        let Some(entry) = entries().find(|entry| entry.key.key == name) else {
+        let Some(entry) = entries().find(|entry| self.place.name(entry.key.key) == name) else {
             return self.unknown(name);
         };
         let key = &entry.key;
         if let Err(problem) = entry.apply(&mut self.written, value) {
             return self.refuse(entry, value, problem);
         }
+        self.conflict(entry, value);
+        let (object, field) = (self.place.object, self.place.field(name));
         match entry.action {
             Action::Flag(_) | Action::Set(_) | Action::Secret(_) => {}
             Action::Later(_) | Action::Nothing if value::same(value, key.default) => {}
             Action::Later(_) if value.is_empty() && key.default == "false" => {}
             Action::Later(_) => {
                 let message = "not supported yet, and has no effect".to_owned();
-                self.findings.push(Finding::warning(&self.object, name, "not-yet-supported", message, ""));
+                self.findings.push(Finding::warning(object, &field, "not-yet-supported", message, ""));
             }
             Action::Nothing => {
                 let message = format!("no effect: {}", key.doc);
-                self.findings.push(Finding::info(&self.object, name, "no-effect", message, "remove it"));
+                self.findings.push(Finding::info(object, &field, "no-effect", message, "remove it"));
             }
             Action::Close => self.close(key, value),
-            Action::Snippet => self.snippet(name, value),
+            Action::Snippet => self.snippet(key.key, value),
         }
     }
 
+    /// A setting that the ConfigMap has, too, and otherwise.
+    fn conflict(&mut self, entry: &Entry, value: &str) {
+        let Some((below, other)) = self.place.below(entry.key.key) else { return };
+        if value::same(value, other) || value::list(value).eq(value::list(other)) {
+            return;
+        }
+        let shown = if matches!(entry.action, Action::Secret(_)) {
+            "another value".to_owned()
+        } else {
+            format!("{} instead of {}", quoted(other), quoted(value))
+        };
+        let message = format!("the key {} of the {below} says {shown}; this field wins", entry.key.key);
+        let field = self.place.field_of(entry);
+        let help = "say it in one place";
+        self.findings.push(Finding::warning(self.place.object, &field, "parameters-conflict", message, help));
+    }
+
     fn refuse(&mut self, entry: &Entry, value: &str, problem: Problem) {
+        let (object, field) = (self.place.object, self.place.field_of(entry));
         let key = &entry.key;
         let (fault, end) = match problem {
             Problem::Remark(message) => {
-                return self.findings.push(Finding::info(&self.object, key.key, "not-offered", message, ""));
+                return self.findings.push(Finding::info(object, &field, "not-offered", message, ""));
+            }
+            Problem::Default(fault) if self.place.below(key.key).is_some() => {
+                (fault, "what the ConfigMap says is used".to_owned())
             }
             Problem::Default(fault) if key.default.is_empty() => (fault, "it acts as absent".to_owned()),
             Problem::Default(fault) => (fault, format!("the default {} is used", quoted(key.default))),
@@ -183,7 +231,7 @@ impl Reader<'_> {
         let shown = if matches!(entry.action, Action::Secret(_)) { "the value".to_owned() } else { quoted(value) };
         let message = format!("{shown} {}; {end}", fault.verdict());
         let help = format!("expected: {}", key.value);
-        self.findings.push(Finding::warning(&self.object, key.key, "invalid-config-value", message, &help));
+        self.findings.push(Finding::warning(object, &field, "invalid-config-value", message, &help));
     }
 
     fn close(&mut self, key: &ConfigKey, value: &str) {
@@ -193,13 +241,14 @@ impl Reader<'_> {
         self.closed.get_or_insert_with(|| Closed { key: key.key.into() });
         let message = "not supported yet; because it keeps requests out, every path of every Ingress answers 503";
         let help = "remove it only if requests may come in without it";
-        self.findings.push(Finding::error(&self.object, key.key, "not-yet-supported", message.to_owned(), help));
+        let field = self.place.field(&self.place.name(key.key));
+        self.findings.push(Finding::error(self.place.object, &field, "not-yet-supported", message.to_owned(), help));
     }
 
-    fn snippet(&mut self, name: &str, value: &str) {
+    fn snippet(&mut self, key: &str, value: &str) {
         let comments = value.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'));
         if !comments {
-            let guards = snippet::guards(value) || ["modsecurity-snippet", "global-auth-snippet"].contains(&name);
+            let guards = snippet::guards(value) || ["modsecurity-snippet", "global-auth-snippet"].contains(&key);
             let end = if guards {
                 "because they may keep requests out, every path of every Ingress answers 503"
             } else {
@@ -208,9 +257,10 @@ impl Reader<'_> {
             let message = format!("nginx directives are not executed here; {end}");
             let help = "replace it by keys and annotations that say what it is for";
             if guards {
-                self.closed.get_or_insert_with(|| Closed { key: name.into() });
+                self.closed.get_or_insert_with(|| Closed { key: key.into() });
             }
-            self.findings.push(Finding::error(&self.object, name, "snippet-refused", message, help));
+            let field = self.place.field(&self.place.name(key));
+            self.findings.push(Finding::error(self.place.object, &field, "snippet-refused", message, help));
         }
     }
 
@@ -219,11 +269,13 @@ impl Reader<'_> {
         let (message, help) = if removed.iter().any(|prefix| name.starts_with(prefix)) {
             ("is deprecated: ingress-nginx no longer has it, and it has no effect", Some("remove it".to_owned()))
         } else {
-            let near = nearest(name, config_keys().map(|key| key.key)).map(|name| format!("did you mean {name}?"));
-            ("is not a key of ingress-nginx, and has no effect", near)
+            let names: Vec<_> = config_keys().map(|key| self.place.name(key.key)).collect();
+            let near = nearest(name, names.iter().map(|name| &**name)).map(|name| format!("did you mean {name}?"));
+            (self.place.not_known(), near)
         };
         let message = format!("{} {message}", quoted(name));
-        self.findings.push(Finding::warning(&self.object, name, "unknown-key", message, &help.unwrap_or_default()));
+        let (help, field) = (help.unwrap_or_default(), self.place.field(name));
+        self.findings.push(Finding::warning(self.place.object, &field, "unknown-key", message, &help));
     }
 }
 

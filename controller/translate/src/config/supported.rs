@@ -199,7 +199,7 @@ fn log_format(written: &mut Written, text: &str) -> Result<(), Problem> {
 }
 
 /// Escapes of a quoted string in the configuration of nginx (`ngx_conf_read_token`), where formats used to be put.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {

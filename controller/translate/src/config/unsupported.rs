@@ -66,8 +66,6 @@ pub(super) static KEYS: &[Entry] = &[
 
     // Logs
     later_flag("log-format-escape-none", "false", "Escapes nothing, which lets clients write log lines; the default escaping is used."),
-    later("log-format-stream", "text with nginx variables", "[$remote_addr] [$time_local] $protocol $status $bytes_sent $bytes_received $session_time", "A line of the log of TCP and UDP."),
-    later_flag("disable-stream-access-log", "false", "Writes no access log of TCP and UDP."),
     later("access-log-path", "a path", "/var/log/nginx/access.log", "Where the access log goes; standard output here."),
     nothing("http-access-log-path", "a path", "", "The access log goes to standard output."),
     nothing("stream-access-log-path", "a path", "", "The access log goes to standard output."),
@@ -132,13 +130,6 @@ pub(super) static KEYS: &[Entry] = &[
     snippet("server-snippet"),
     snippet("stream-snippet"),
     snippet("location-snippet"),
-
-    // TCP and UDP
-    later("proxy-stream-timeout", "a time", "600s", "How long a connection may be idle."),
-    later_flag("proxy-stream-next-upstream", "true", "Tries another endpoint when one cannot be connected to."),
-    later("proxy-stream-next-upstream-timeout", "a time", "600s", "How long endpoints are tried."),
-    later_number("proxy-stream-next-upstream-tries", "a number of tries", "3", "How many endpoints are tried."),
-    later_number("proxy-stream-responses", "a number of datagrams", "1", "Answers to a datagram."),
 
     // Documented by ingress-nginx without any code behind
     dead("use-geoip"),

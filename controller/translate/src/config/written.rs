@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_model::policy::{BodyPolicy, HttpsRedirect, Retry, Timeouts};
-use portcullis_model::{Balance, Hsts, LogEscape, SessionTickets, Settings, TicketKey};
+use portcullis_model::{Balance, Hsts, LogEscape, SessionTickets, Settings, StreamTemplate, TicketKey};
 
 use super::Config;
 use crate::ObjectKey;
@@ -26,6 +26,8 @@ pub(super) struct Written {
     pub(super) hsts_preload: bool,
     pub(super) disable_access_log: bool,
     pub(super) disable_http_access_log: bool,
+    pub(super) disable_stream_access_log: bool,
+    pub(super) stream_log: Arc<StreamTemplate>,
     pub(super) log_escape_json: bool,
     pub(super) service_upstream: bool,
     pub(super) http10: bool,
@@ -65,6 +67,8 @@ impl Default for Written {
             hsts_preload: false,
             disable_access_log: false,
             disable_http_access_log: false,
+            disable_stream_access_log: false,
+            stream_log: Arc::default(),
             log_escape_json: false,
             service_upstream: false,
             http10: false,
@@ -100,6 +104,8 @@ impl Written {
         settings.forwarded.client_address = self.use_forwarded_headers || self.enable_real_ip;
         settings.forwarded.append = self.use_forwarded_headers && self.compute_full_forwarded_for;
         settings.access_log.enabled = !self.disable_access_log && !self.disable_http_access_log;
+        let log_streams = !self.disable_access_log && !self.disable_stream_access_log;
+        settings.stream.log = log_streams.then_some(self.stream_log);
         settings.access_log.escape = if self.log_escape_json { LogEscape::Json } else { LogEscape::Default };
         if self.session_tickets {
             let tickets = self.ticket_key.map_or(SessionTickets::OwnKeys, SessionTickets::SharedKey);

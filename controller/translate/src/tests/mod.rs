@@ -9,6 +9,7 @@ mod headers;
 mod hosts;
 mod named_objects;
 mod properties;
+mod streams;
 mod upstream_tls;
 
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -2,4 +2,5 @@
 
 mod backends;
 mod events;
+mod parameters;
 mod shop;

@@ -26,6 +26,8 @@ enum Mood {
     Away,
     /// The head of an answer comes, and no body.
     Stalled,
+    /// There is no such kind.
+    Missing,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,14 @@ impl Server {
         match *self.mood.lock().unwrap() {
             Mood::Away => Err("refused".into()),
             Mood::Stalled => Ok(Response::new(silent())),
+            Mood::Missing => {
+                let status = serde_json::json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 404,
+                    "message": "the server could not find the requested resource", "reason": "NotFound",
+                });
+                let answer = Response::builder().status(404).body(Full::from(status.to_string()).boxed());
+                Ok(answer.unwrap())
+            }
             Mood::Well if is_watch => Ok(Response::new(silent())),
             Mood::Well => {
                 let list = serde_json::json!({
@@ -71,10 +81,14 @@ impl Server {
 
     /// Follows its Services.
     fn follow(self: &Arc<Self>) -> Arc<Mailbox> {
+        self.follow_kind(Kind::Service, Need::Always)
+    }
+
+    fn follow_kind(self: &Arc<Self>, kind: Kind, need: Need) -> Arc<Mailbox> {
         let server = self.clone();
         let client =
             Client::new(service_fn(move |request: Request<Body>| future::ready(server.answer(&request))), "default");
-        let watched = Watched { feed: services(), optional: false };
+        let watched = Watched { feed: Feed::of(kind, &Scope::default()), need };
         let mailbox = Arc::new(Mailbox::new([watched.feed.clone()]));
         let secrets = Feed::of(Kind::Secret, &Scope::default());
         let secrets = Secrets::new(secrets, mailbox.clone(), client.clone(), Handle::current());
@@ -119,4 +133,51 @@ async fn a_list_that_stalls_is_begun_anew_after_half_a_minute() {
     wait(3).await;
     assert_eq!(server.lists().len(), 2);
     assert!(mailbox.take()[&services()].is_list);
+}
+
+/// Whether serving would begin, as far as this watch matters.
+fn holds_nothing_up(mailbox: &Arc<Mailbox>) -> bool {
+    let waiting = std::thread::spawn({
+        let mailbox = mailbox.clone();
+        move || mailbox.wait_complete()
+    });
+    for _ in 0..200 {
+        if waiting.is_finished() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    mailbox.close();
+    false
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_is_not_installed_is_looked_for_twice_a_minute_and_not_spoken_of() {
+    let server = Server::start(Mood::Missing);
+    let kind = Kind::ClusterIngressClassParameters;
+    let mailbox = server.follow_kind(kind, Need::IfInstalled);
+    wait(29).await;
+    assert_eq!(server.lists().len(), 1);
+    assert!(holds_nothing_up(&mailbox));
+    wait(30).await;
+    assert_eq!(server.lists().len(), 2);
+    assert!(mailbox.faults().is_empty() && mailbox.take().is_empty());
+    server.set(Mood::Well);
+    wait(30).await;
+    assert_eq!(server.lists().len(), 3);
+    assert_eq!(mailbox.take()[&Feed::of(kind, &Scope::default())].changes.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_that_cannot_be_listed_hold_serving_up_for_a_moment_only() {
+    for (need, seconds, want) in [
+        (Need::IfInstalled, 0, false),
+        (Need::IfInstalled, 60, true),
+        (Need::IfAllowed, 60, false),
+        (Need::Always, 60, false),
+    ] {
+        let mailbox = Server::start(Mood::Away).follow_kind(Kind::IngressClassParameters, need);
+        wait(seconds).await;
+        assert_eq!(holds_nothing_up(&mailbox), want, "{need:?} after {seconds} s");
+    }
 }
