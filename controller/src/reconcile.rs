@@ -175,6 +175,7 @@ impl Reconciler {
         tracing::debug!(looked, changed, "objects looked at again");
         if changed {
             self.build(begin);
+            self.input.source.served();
         } else {
             self.report();
         }

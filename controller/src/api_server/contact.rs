@@ -1,9 +1,11 @@
-//! When the API server was last heard, and how often it was asked.
+//! When the API server was last heard, how often it was asked, and how soon its news are served.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::Propagation;
 
 /// Shared by all requests to the API server, and told in metrics.
 #[derive(Debug)]
@@ -15,12 +17,14 @@ pub struct Contact {
     failures: AtomicU64,
     /// Paths of watches that the server has taken.
     watches: Mutex<HashSet<String>>,
+    propagation: Propagation,
 }
 
 impl Default for Contact {
     fn default() -> Self {
         let (heard, requests, failures) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { start: Instant::now(), heard, requests, failures, watches: Mutex::default() }
+        let (watches, propagation) = (Mutex::default(), Propagation::default());
+        Self { start: Instant::now(), heard, requests, failures, watches, propagation }
     }
 }
 
@@ -41,6 +45,12 @@ impl Contact {
     #[must_use]
     pub fn is_watching(&self, path: &str) -> bool {
         self.watches().contains(path)
+    }
+
+    /// How long changes take until they are served.
+    #[must_use]
+    pub fn propagation(&self) -> &Propagation {
+        &self.propagation
     }
 
     /// A watch is asked for.

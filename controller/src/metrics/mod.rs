@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use portcullis_proxy::metrics::Distribution;
 use portcullis_translate::Severity;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
@@ -23,7 +24,7 @@ use prometheus_client::registry::Registry;
 pub use requests::RequestExport;
 pub use traffic::Traffic;
 
-use crate::api_server::Contact;
+use crate::api_server::{Contact, PROPAGATION_BOUNDS};
 use crate::duties::Duties;
 use crate::status::{Latest, Phase, Status};
 use crate::telemetry;
@@ -135,6 +136,25 @@ impl<'e> Writer<'e> {
     }
 }
 
+impl Writer<'_> {
+    /// A histogram for each set of labels, all with the same bounds of buckets.
+    pub(crate) fn histograms<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        bounds: &[f64],
+        values: impl IntoIterator<Item = (L, Distribution)>,
+    ) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        values.into_iter().try_for_each(|(labels, values)| {
+            let ends = bounds.iter().copied().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = ends.zip(values.buckets.iter().copied()).collect();
+            let mut series = metric.encode_family(&labels)?;
+            series.encode_histogram::<NoLabelSet>(values.sum, values.count(), &buckets, None)
+        })
+    }
+}
+
 /// Numbers are written as floats; counts stay exact up to 2^53.
 pub(crate) fn number(value: impl TryInto<u64>) -> f64 {
     value.try_into().map_or(0.0, |value: u64| value as f64)
@@ -151,7 +171,8 @@ impl Collector for ControllerMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut write = Writer::new(encoder);
         let Latest { snapshot, findings, published, builds, failures, failed, .. } = self.status.latest();
-        let build = [("release", env!("CARGO_PKG_VERSION")), ("build", ""), ("repository", "")];
+        let kind = if cfg!(debug_assertions) { "debug" } else { "" };
+        let build = [("release", env!("CARGO_PKG_VERSION")), ("build", kind), ("repository", "")];
         write.gauges("nginx_ingress_controller_build_info", "Version of the controller", [(build, 1.0)])?;
         let successful = if builds > 0 && !failed { 1.0 } else { 0.0 };
         let help = "Whether the last configuration was taken over";
@@ -220,7 +241,14 @@ fn api_server(contact: &Contact, write: &mut Writer<'_>) -> fmt::Result {
         contact.silence().as_secs_f64(),
     )?;
     write.counter("portcullis_api_server_requests", "Requests to the API server", number(requests))?;
-    write.counter("portcullis_api_server_failures", "Of these, those that failed", number(failures))
+    write.counter("portcullis_api_server_failures", "Of these, those that failed", number(failures))?;
+    let times = contact.propagation().by_kind().into_iter().map(|(kind, times)| ([("kind", kind)], times));
+    write.histograms(
+        "portcullis_propagation_seconds",
+        "Time from the event of a watch until requests see its change",
+        &PROPAGATION_BOUNDS,
+        times,
+    )
 }
 
 fn seconds(time: Option<SystemTime>) -> f64 {
@@ -237,7 +265,9 @@ mod tests {
         let status = Arc::new(Status::default());
         status.update(|latest| latest.builds = 3);
         let labels = [("controller_class", "k8s.io/ingress-nginx".to_owned())];
-        status.set_contact(Arc::default());
+        let contact = Arc::new(Contact::default());
+        contact.propagation().note("Ingress", Duration::from_millis(3));
+        status.set_contact(contact);
         let text = Metrics::new(status, &Arc::default(), &labels, RequestExport::default()).text().unwrap();
         for line in [
             "nginx_ingress_controller_config_last_reload_successful{controller_class=\"k8s.io/ingress-nginx\"} 1.0",
@@ -248,6 +278,8 @@ mod tests {
             "portcullis_findings{severity=\"error\"} 0.0",
             "portcullis_api_server_silence_seconds ",
             "portcullis_api_server_requests_total 0.0",
+            "portcullis_propagation_seconds_bucket{le=\"0.005\",kind=\"Ingress\"} 1",
+            "portcullis_propagation_seconds_count{kind=\"Ingress\"} 1",
             "process_resident_memory_bytes ",
             "# EOF",
         ] {

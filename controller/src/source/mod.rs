@@ -46,6 +46,9 @@ pub trait ObjectSource: Debug + Send {
 
     /// Blocks until something came, and takes all of it in; `None` once the inbox is closed.
     fn next(&mut self) -> Option<Step>;
+
+    /// What was taken in is served.
+    fn served(&mut self) {}
 }
 
 /// What came.

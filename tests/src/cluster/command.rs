@@ -16,7 +16,12 @@ pub fn kubectl_with(arguments: &[&str], input: &str) -> String {
 
 /// Runs helm; what it wrote to stdout.
 pub fn helm(arguments: &[&str]) -> String {
-    succeeded("helm", arguments, "")
+    helm_with(arguments, "")
+}
+
+/// The same with a text on stdin, for `--values -`.
+pub fn helm_with(arguments: &[&str], input: &str) -> String {
+    succeeded("helm", arguments, input)
 }
 
 /// Stops and starts components of the cluster: see `tests/cluster/ctl`.

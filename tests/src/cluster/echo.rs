@@ -49,11 +49,22 @@ impl Echo {
     /// Creates both objects and waits until all replicas are available.
     pub fn start(&self, namespace: &Namespace) {
         namespace.apply(&self.manifests());
+        self.wait(namespace);
+    }
+
+    fn wait(&self, namespace: &Namespace) {
         namespace.rolled_out(&self.name);
         namespace.reachable(namespace.service_address(&self.name));
         if self.kind == "NodePort" {
             namespace.reachable(namespace.node_port(&self.name));
         }
+    }
+
+    /// Starts several at once.
+    pub fn start_all(all: &[Self], namespace: &Namespace) {
+        let manifests: Vec<String> = all.iter().map(Self::manifests).collect();
+        namespace.apply(&manifests.join("---\n"));
+        all.iter().for_each(|echo| echo.wait(namespace));
     }
 
     fn manifests(&self) -> String {

@@ -7,21 +7,25 @@
 mod api;
 mod command;
 mod connection;
+mod curl;
 mod echo;
 mod install;
 mod load;
 mod namespace;
+mod pod;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use api::Api;
-pub use command::{ctl, helm, kubectl, kubectl_with, tried};
+pub use command::{ctl, helm, helm_with, kubectl, kubectl_with, tried};
 pub use connection::Connection;
+pub use curl::Curl;
 pub use echo::{ECHO_IMAGE, Echo};
-pub use install::{Install, Portcullis};
+pub use install::{CHART, Install, Portcullis};
 pub use load::{Load, Report, Running};
 pub use namespace::Namespace;
+pub use pod::Pod;
 
 /// The node's address, where NodePorts answer.
 pub const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 20, 0, 10));

@@ -16,12 +16,36 @@ pub struct Namespace {
     name: String,
 }
 
+/// Pods of what profile a namespace takes, see the Pod security standards of Kubernetes.
+const RESTRICTED: &str = "restricted";
+const PRIVILEGED: &str = "privileged";
+
 impl Namespace {
-    /// A new one, called `NAME-NUMBER`.
+    /// A new one, called `NAME-NUMBER`, that takes only Pods of the restricted profile.
     pub fn new(name: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
-        let name = format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        command::kubectl(&["create", "namespace", &name]);
+        Self::create(format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed)), RESTRICTED)
+    }
+
+    /// A new one of exactly this name that takes any Pod, as one does that nobody has labelled.
+    pub fn unrestricted(name: &str) -> Self {
+        Self::create(name.to_owned(), PRIVILEGED)
+    }
+
+    /// A new one of exactly this name that takes only Pods of the restricted profile.
+    pub fn named(name: &str) -> Self {
+        Self::create(name.to_owned(), RESTRICTED)
+    }
+
+    /// One that something else has made, such as a manifest; it is deleted in the end all the same.
+    pub fn existing(name: &str) -> Self {
+        Self { name: name.to_owned() }
+    }
+
+    fn create(name: String, profile: &str) -> Self {
+        let labels = format!("{{pod-security.kubernetes.io/enforce: {profile}}}");
+        let manifest = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {labels}}}\n");
+        command::kubectl_with(&["create", "-f", "-"], &manifest);
         let namespace = Self { name };
         // Without it no Pod is admitted.
         namespace.wait_until("the default ServiceAccount", || {

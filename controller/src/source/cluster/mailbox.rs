@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_translate::{Finding, ObjectRef};
 
@@ -41,6 +41,8 @@ pub(super) struct News {
     pub(super) is_list: bool,
     /// Objects with their latest state; none where they are gone.
     pub(super) changes: BTreeMap<Identity, Option<Read>>,
+    /// When the first change was brought of objects that changed since the list.
+    pub(super) since: BTreeMap<Identity, Instant>,
 }
 
 /// What ended a wait.
@@ -60,7 +62,7 @@ impl Mailbox {
     pub(super) fn replace(&self, feed: &Feed, objects: BTreeMap<Identity, Read>) {
         self.change(|state| {
             let changes = objects.into_iter().map(|(identity, read)| (identity, Some(read))).collect();
-            state.news.insert(feed.clone(), News { is_list: true, changes });
+            state.news.insert(feed.clone(), News { is_list: true, changes, since: BTreeMap::new() });
             state.complete.insert(feed.clone());
         });
     }
@@ -68,7 +70,9 @@ impl Mailbox {
     /// An object is new, or changed; none where it is gone.
     pub(super) fn put(&self, feed: &Feed, identity: Identity, read: Option<Read>) {
         self.change(|state| {
-            state.news.entry(feed.clone()).or_default().changes.insert(identity, read);
+            let news = state.news.entry(feed.clone()).or_default();
+            news.since.entry(identity.clone()).or_insert_with(Instant::now);
+            news.changes.insert(identity, read);
         });
     }
 
@@ -203,6 +207,18 @@ mod tests {
         assert!(!of_kind.is_list && of_kind.changes.len() == 1);
         assert!(of_kind.changes[&identity(Kind::Service, "a")].is_none());
         assert!(mailbox.take().is_empty());
+    }
+
+    #[test]
+    fn a_change_is_as_old_as_the_first_that_waits() {
+        let mailbox = mailbox();
+        let changed = identity(Kind::Service, "a");
+        mailbox.put(&services(), changed.clone(), None);
+        let first = mailbox.lock().news[&services()].since[&changed];
+        mailbox.put(&services(), changed.clone(), None);
+        assert_eq!(mailbox.take()[&services()].since[&changed], first);
+        mailbox.put(&services(), changed.clone(), None);
+        assert!(mailbox.take()[&services()].since[&changed] > first);
     }
 
     #[test]

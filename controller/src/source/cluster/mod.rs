@@ -142,6 +142,8 @@ impl ObjectSource for ClusterSource {
         let complete = self.shared.mailbox.wait_complete();
         let news = self.shared.mailbox.take();
         self.take(news);
+        // Nothing has been served before that could have been late.
+        drop(self.store.changed());
         complete
     }
 
@@ -149,6 +151,12 @@ impl ObjectSource for ClusterSource {
         let Brought { news, told } = self.shared.mailbox.wait()?;
         let nudged = !told && news.is_empty();
         Some(Step { nudged, ..self.take(news) })
+    }
+
+    fn served(&mut self) {
+        for (kind, brought) in self.store.changed() {
+            self.shared.contact.propagation().note(kind.name(), brought.elapsed());
+        }
     }
 }
 

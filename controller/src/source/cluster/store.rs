@@ -1,6 +1,7 @@
 //! The objects of the cluster as they were last read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use portcullis_translate::{Finding, ObjectKey, Options, Resources};
 
@@ -22,11 +23,14 @@ pub(super) struct Store {
     ingresses: BTreeSet<ObjectKey>,
     /// Whether that changed by which Ingresses are ours.
     scope_changed: bool,
+    /// Objects that changed, with their kinds and when watches brought that.
+    changed: Vec<(Kind, Instant)>,
 }
 
 impl Store {
     pub(super) fn new(options: &Options) -> Self {
         Self {
+            changed: Vec::new(),
             resources: Resources::default(),
             objects: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -47,7 +51,7 @@ impl Store {
     /// Takes in what is new.
     pub(super) fn take(&mut self, news: BTreeMap<Feed, News>) -> Step {
         let mut step = Step::default();
-        for (feed, News { is_list, changes }) in news {
+        for (feed, News { is_list, changes, since }) in news {
             if is_list {
                 let gone = |identity: &&Identity| feed.covers(identity) && !changes.contains_key(*identity);
                 let gone: Vec<Identity> = self.objects.keys().chain(self.faults.keys()).filter(gone).cloned().collect();
@@ -58,7 +62,11 @@ impl Store {
             }
             for (identity, read) in changes {
                 step.looked += 1;
-                step.changed |= self.put(identity, read);
+                let brought = since.get(&identity).copied();
+                if self.put(identity, read) {
+                    step.changed = true;
+                    self.changed.extend(brought.map(|brought| (feed.kind, brought)));
+                }
             }
         }
         step
@@ -74,6 +82,11 @@ impl Store {
             self.remove(&Identity { kind: Kind::Secret, key: key.clone() });
         }
         changes
+    }
+
+    /// The objects that watches have changed since this was asked last.
+    pub(super) fn changed(&mut self) -> Vec<(Kind, Instant)> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Whether that changed an object.
@@ -154,7 +167,10 @@ mod tests {
     }
 
     fn news<const N: usize>(is_list: bool, changes: [(Identity, Option<Read>); N]) -> BTreeMap<Feed, News> {
-        BTreeMap::from([(Feed::of(Kind::Service, &Scope::default()), News { is_list, changes: changes.into() })])
+        let changes = BTreeMap::from(changes);
+        let since = if is_list { vec![] } else { changes.keys().map(|it| (it.clone(), Instant::now())).collect() };
+        let news = News { is_list, changes, since: since.into_iter().collect() };
+        BTreeMap::from([(Feed::of(Kind::Service, &Scope::default()), news)])
     }
 
     fn names(store: &Store) -> Vec<&str> {
@@ -180,6 +196,17 @@ mod tests {
         assert_eq!((step, names(&store)), (Step { looked: 1, changed: true, nudged: false }, vec!["b", "c"]));
         let step = store.take(news(true, [service("c", &json!(81))]));
         assert_eq!((step, names(&store)), (Step { looked: 2, changed: true, nudged: false }, vec!["c"]));
+    }
+
+    #[test]
+    fn objects_that_watches_have_changed_are_told_once() {
+        let mut store = store();
+        store.take(news(true, [service("a", &json!(80)), service("b", &json!(80))]));
+        assert!(store.changed().is_empty(), "listed");
+        store.take(news(false, [service("a", &json!(81)), service("b", &json!(80)), service("c", &json!("x"))]));
+        let kinds: Vec<Kind> = store.changed().into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, [Kind::Service], "a alone is another one");
+        assert!(store.changed().is_empty());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What works in a cluster; each test in a namespace of its own.
 
 mod backends;
+mod conformance;
 mod events;
 mod parameters;
 mod shop;
+mod tutorial;

@@ -40,7 +40,7 @@ fn portcullis_serves_on_while_the_api_server_is_away_and_catches_up() {
     };
     create("first");
     namespace.wait_until("the Ingress is served", || served("first"));
-    let load = Load::new(namespace.pod_address("app=portcullis", 8080), "first.example", "/").start();
+    let load = Load::new(namespace.pod_address(&portcullis.label(), 80), "first.example", "/").start();
 
     for (number, (take, give)) in [("kill", "start"), ("pause", "resume")].into_iter().enumerate() {
         ctl(take, "apiserver");
