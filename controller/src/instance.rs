@@ -1,8 +1,9 @@
 //! One running program: starts the parts in order, waits for the signal to end, and ends them in order.
 //!
 //! The start: answer for health, gather the objects, bind every address, publish the first table, accept, tell where.
-//! The end: not ready, wait the grace period while serving on, clear the status of Ingresses and give up the Lease (in a
-//! cluster), stop accepting, let requests end, cut what is left at the deadline. A second signal is the deadline.
+//! The end: not ready, serve on for the grace period and until another replica is ready, clear the status of Ingresses and
+//! give up the Lease (in a cluster), stop accepting, let requests end, cut what is left at the deadline. A second signal is
+//! the deadline.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use crate::reconcile::{Input, Reconciler, StartError};
 use crate::source::Inbox;
 use crate::status::Status;
 use crate::storage;
+use crate::successor::Successor;
 
 /// Threads of the runtime beside the data plane: admin address, name servers, signals.
 const CONTROL_THREADS: usize = 2;
@@ -63,6 +65,8 @@ pub struct Config {
     pub inbox: Arc<dyn Inbox>,
     /// What there is to do in a cluster beside serving.
     pub duties: Option<Duties>,
+    /// Whom the grace period waits for beside its time, where it has any.
+    pub successor: Option<Successor>,
 }
 
 /// Where requests are answered.
@@ -212,7 +216,7 @@ async fn serve(
     let (over, grace) = oneshot::channel::<()>();
     let mut duties = duties.map(|duties| tokio::spawn(duties.end(async { drop(grace.await) })));
     tokio::select! {
-        () = tokio::time::sleep(config.grace) => {}
+        () = grace_period(&config) => {}
         () = signals.next() => tracing::info!("told again, the grace period is over"),
     }
     drop(over);
@@ -231,6 +235,17 @@ async fn serve(
         tracing::warn!("the loop had ended before");
     }
     Ok(())
+}
+
+/// Until nothing new is to be expected any more, as far as can be known.
+async fn grace_period(config: &Config) {
+    let successor = async {
+        match &config.successor {
+            Some(successor) if !config.grace.is_zero() => successor.wait().await,
+            _ => {}
+        }
+    };
+    tokio::join!(tokio::time::sleep(config.grace), successor);
 }
 
 /// Waits for the objects; none if it was told to end first.

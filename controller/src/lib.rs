@@ -20,6 +20,7 @@ pub mod self_signed;
 pub mod source;
 pub mod status;
 pub mod storage;
+pub mod successor;
 pub mod telemetry;
 mod waiting;
 pub mod workers;

@@ -15,7 +15,8 @@ pub fn start(filter: Option<&str>, verbosity: i64) {
         5.. => LevelFilter::TRACE,
     };
     // The client of the API server warns with the whole text of an answer that it cannot read, which may be a Secret.
-    let default = format!("warn,kube_client::client=error,portcullis={level}");
+    // That of its watches warns at every failure, also of those that may fail; the source tells what users should know.
+    let default = format!("warn,kube_client::client=error,kube_runtime::watcher=error,portcullis={level}");
     let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or(&default));
     let log = tracing_subscriber::fmt().compact().with_env_filter(filter).with_writer(io::stderr);
     let started = log.with_ansi(io::stderr().is_terminal()).try_init();

@@ -1,7 +1,7 @@
 //! TCP and UDP services of `serve`: ports that open and close as the ConfigMaps and endpoints say.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
@@ -18,18 +18,19 @@ fn services(name: &str, data: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: gate}}\ndata: {{{data}}}\n")
 }
 
-/// What a port answers to a request, if it is open.
+/// Whether the origin `a` answers on a port. It ends the connection when the client has ended its side.
+fn is_served(port: u16) -> bool {
+    asked(port).is_ok_and(|answer| answer.ends_with("a GET /x any.example\n"))
+}
+
 fn asked(port: u16) -> io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /x HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(b"GET /x HTTP/1.1\r\nHost: any.example\r\n\r\n")?;
+    stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
-}
-
-fn is_served(port: u16) -> bool {
-    asked(port).is_ok_and(|answer| answer.ends_with("a GET /x any.example\n"))
 }
 
 #[test]

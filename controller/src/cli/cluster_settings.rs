@@ -9,6 +9,7 @@ use portcullis::events;
 use portcullis::ingress_status::{self, AddressSource};
 use portcullis::leader::LeaseConfig;
 use portcullis::source::cluster::ClusterSource;
+use portcullis::successor::Successor;
 use portcullis_translate::ObjectKey;
 
 use super::flags::{FlagSet, UsageError, duration, namespaced_name};
@@ -63,6 +64,11 @@ impl ClusterSettings {
         let config_maps = config_maps.map(|flag| flags.read_some(flag, namespaced_name));
         let config_maps = config_maps.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
         Ok(Self { election, status, sync_events: !flags.is_on("disable-sync-events"), config_maps, pod })
+    }
+
+    /// Whom the end of this Pod waits for.
+    pub(super) fn successor(&self, client: &Client) -> Option<Successor> {
+        self.pod.clone().map(|pod| Successor::new(client.clone(), pod))
     }
 
     /// What the running program takes of it.

@@ -37,6 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let cluster = ClusterSettings::resolve(flags, &client)?;
     let (source, inbox) =
         ClusterSource::start(&client, &contact, &scope(flags)?, &settings.translation, runtime.handle());
+    let successor = cluster.successor(&client);
     let duties = Duties::new(cluster.duties(client.clone(), &source));
     let inbox: Arc<dyn Inbox> = inbox;
     let input = reconcile::Input {
@@ -51,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         config.webhook = Some(webhook);
         runtime.spawn(keeper.run());
     }
-    let config = instance::Config { contact: Some(contact), duties: Some(duties), ..config };
+    let config = instance::Config { contact: Some(contact), duties: Some(duties), successor, ..config };
     instance::run(runtime, config, input, serve::announce)?;
     wait_shutdown::tell();
     Ok(ExitCode::SUCCESS)

@@ -81,6 +81,7 @@ impl Settings {
             contact: None,
             inbox,
             duties: None,
+            successor: None,
         }
     }
 }

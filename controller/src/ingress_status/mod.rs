@@ -6,7 +6,7 @@
 
 mod address;
 mod pending;
-mod replicas;
+pub(crate) mod replicas;
 mod wanted;
 mod write;
 mod writer;

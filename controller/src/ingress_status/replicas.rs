@@ -2,6 +2,7 @@
 //! one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
@@ -15,31 +16,65 @@ const OF_TEMPLATE: [&str; 3] = ["pod-template-hash", "controller-revision-hash",
 /// Most Pods that are looked at to find another one.
 const MOST: u32 = 100;
 
+/// The time that a Pod has for its end where it does not say.
+const TIME_TO_END: Duration = Duration::from_secs(30);
+
 /// How the Pods of this controller are found.
 #[derive(Clone, Debug)]
-pub(super) struct Replicas {
+pub(crate) struct Replicas {
     pub(super) api: Api<DynamicObject>,
     /// The own one.
     pub(super) name: String,
     /// The labels of all; none where the own one has none.
     pub(super) selector: Option<String>,
+    /// `terminationGracePeriodSeconds` of the own one.
+    pub(crate) time_to_end: Duration,
+}
+
+/// What there is beside the own Pod.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sight {
+    /// One that answers requests.
+    Ready,
+    /// One that has a node and is not ready.
+    Coming,
+    /// Nothing that would go on.
+    Alone,
 }
 
 impl Replicas {
     /// Reads the own Pod; none where there is no such Pod.
-    pub(super) async fn find(client: &Client, pod: &ObjectKey) -> Result<Option<Self>, Error> {
+    pub(crate) async fn find(client: &Client, pod: &ObjectKey) -> Result<Option<Self>, Error> {
         let resource = ApiResource::erase::<Pod>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &pod.namespace, &resource);
         let Some(own) = api.get_opt(&pod.name).await? else { return Ok(None) };
+        let time_to_end = own.data.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
+        let time_to_end = time_to_end.map_or(TIME_TO_END, Duration::from_secs);
         let selector = selector(&own.metadata.labels.unwrap_or_default());
-        Ok(Some(Self { api, name: pod.name.to_string(), selector }))
+        Ok(Some(Self { api, name: pod.name.to_string(), selector, time_to_end }))
     }
 
     /// Whether there is another one that will go on.
     pub(super) async fn others(&self) -> Result<bool, Error> {
-        let Some(selector) = &self.selector else { return Ok(false) };
-        let pods = self.api.list(&ListParams::default().labels(selector).limit(MOST)).await?;
-        Ok(pods.items.iter().any(|pod| pod.metadata.name.as_deref() != Some(&self.name) && goes_on(pod)))
+        Ok(!self.list().await?.is_empty())
+    }
+
+    /// What there is beside the own one.
+    pub(crate) async fn sight(&self) -> Result<Sight, Error> {
+        let others = self.list().await?;
+        Ok(match () {
+            () if others.iter().any(is_ready) => Sight::Ready,
+            () if others.iter().any(|pod| node_of(pod).is_some()) => Sight::Coming,
+            () => Sight::Alone,
+        })
+    }
+
+    /// The others that go on.
+    async fn list(&self) -> Result<Vec<DynamicObject>, Error> {
+        let Some(selector) = &self.selector else { return Ok(Vec::new()) };
+        let mut pods = self.api.list(&ListParams::default().labels(selector).limit(MOST)).await?.items;
+        pods.retain(|pod| pod.metadata.name.as_deref() != Some(&self.name) && goes_on(pod));
+        Ok(pods)
     }
 }
 

@@ -18,6 +18,9 @@ use super::log::{Passed, Record};
 use crate::clock;
 use crate::timer::Alarm;
 
+/// How long nothing may come from the other side once one has ended: it may have nothing more to say, and not know it.
+const HALF_CLOSED: Duration = Duration::from_secs(60);
+
 /// A connection of a client and one to an endpoint, tied together.
 pub(super) struct Relay {
     client: TcpStream,
@@ -42,16 +45,17 @@ impl Relay {
         let Self { client, upstream, up, down, record, .. } = self;
         let worker = std::rc::Rc::clone(record.worker());
         let buffer = worker.l4_buffer();
-        let before = (record.up, record.down);
+        let before = (record.up, record.down, up.ended, down.ended);
         let sent = up.poll(client, upstream, &mut record.up, buffer, cx)?;
         let received = down.poll(upstream, client, &mut record.down, buffer, cx)?;
-        if (record.up, record.down) != before {
+        if (record.up, record.down, up.ended, down.ended) != before {
             self.last = clock::now();
         }
         if sent.is_ready() && received.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if self.alarm.poll(self.last + self.idle, cx) {
+        let idle = if self.up.ended || self.down.ended { self.idle.min(HALF_CLOSED) } else { self.idle };
+        if self.alarm.poll(self.last + idle, cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending

@@ -10,6 +10,9 @@ use super::{Namespace, at_node, helm_with};
 /// The chart.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/chart");
 
+/// The image that `tests/cluster/run` brings along.
+pub const IMAGE: &str = concat!("portcullis/portcullis:", env!("CARGO_PKG_VERSION"));
+
 /// How long Helm may wait until everything is ready.
 const TIMEOUT: &str = "--timeout=60s";
 

@@ -13,6 +13,8 @@ mod install;
 mod load;
 mod namespace;
 mod pod;
+mod process;
+mod stray;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,10 +24,12 @@ pub use command::{ctl, helm, helm_with, kubectl, kubectl_with, tried};
 pub use connection::Connection;
 pub use curl::Curl;
 pub use echo::{ECHO_IMAGE, Echo};
-pub use install::{CHART, Install, Portcullis};
-pub use load::{Load, Report, Running};
+pub use install::{CHART, IMAGE, Install, Portcullis};
+pub use load::{Load, Report, Running, Targets};
 pub use namespace::Namespace;
 pub use pod::Pod;
+pub use process::processes_of;
+pub use stray::Strays;
 
 /// The node's address, where NodePorts answer.
 pub const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 20, 0, 10));

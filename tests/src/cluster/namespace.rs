@@ -101,10 +101,29 @@ impl Namespace {
         names
     }
 
+    /// Names of all Pods with a label, also of those that are on their way out.
+    pub fn all_pods(&self, label: &str) -> Vec<String> {
+        let text = self.kubectl(&["get", "pods", "-l", label, "-o", "name"]);
+        text.lines().map(|line| line.trim_start_matches("pod/").to_owned()).collect()
+    }
+
+    /// A Pod at one of its ports.
+    pub fn address_of(&self, pod: &str, port: u16) -> SocketAddr {
+        let address = self.field(&format!("pod/{pod}"), "{.status.podIP}");
+        SocketAddr::new(address.parse().unwrap_or_else(|_| panic!("{pod} has no address, but {address:?}")), port)
+    }
+
     /// Where the node answers for the first port of a Service.
     pub fn node_port(&self, service: &str) -> SocketAddr {
         let port = self.field(&format!("service/{service}"), "{.spec.ports[0].nodePort}");
         at_node(port.parse().unwrap_or_else(|_| panic!("{service} has no NodePort, but {port:?}")))
+    }
+
+    /// Where the node answers for the port of a Service that has this name.
+    pub fn node_port_of(&self, service: &str, name: &str) -> SocketAddr {
+        let port =
+            self.field(&format!("service/{service}"), &format!("{{.spec.ports[?(@.name==\"{name}\")].nodePort}}"));
+        at_node(port.parse().unwrap_or_else(|_| panic!("{service} has no NodePort for {name}, but {port:?}")))
     }
 
     /// The cluster address and first port of a Service.
@@ -142,7 +161,7 @@ impl Namespace {
         let asked: [&[&str]; 3] = [
             &["get", "pods,services,endpointslices,ingresses", "-o", "wide"],
             &["get", "events", "--sort-by=.lastTimestamp"],
-            &["logs", "--all-containers", "--prefix", "--tail=30", "-l", "app"],
+            &["logs", "--all-containers", "--prefix", "--tail=30", "-l", "!none"],
         ];
         let answers = asked.map(|arguments| self.try_kubectl(arguments).unwrap_or_else(|error| error));
         format!("--- namespace {}\n{}", self.name, answers.join("\n"))

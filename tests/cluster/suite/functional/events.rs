@@ -25,7 +25,11 @@ fn kubectl_describe_shows_what_is_wrong_with_an_ingress() {
     shown("ingress/winner", &["Normal", "PathConflictWon", "shop.example", "/loser"]);
     shown("ingress/loser", &["Warning", "PathConflict ", "shop.example", "/winner"]);
     shown("ingress/bad", &["Warning", "AnnotationParsingFailed", source, "client-body-buffer-size", "lots"]);
-    shown("configmap/portcullis", &["Normal", "CREATE", &format!("ConfigMap {}/portcullis", namespace.name())]);
+    let settings = &portcullis.deployment;
+    shown(
+        &format!("configmap/{settings}"),
+        &["Normal", "CREATE", &format!("ConfigMap {}/{settings}", namespace.name())],
+    );
 
     namespace.kubectl(&["annotate", "ingress", "bad", "changed=yes"]);
     shown("ingress/bad", &["AnnotationParsingFailed", "(x2 over "]);
@@ -39,7 +43,7 @@ fn kubectl_describe_shows_what_is_wrong_with_an_ingress() {
         lines
     };
     let before = events();
-    namespace.restart("portcullis");
+    namespace.restart(&portcullis.deployment);
     namespace.kubectl(&["create", "ingress", "later", &class, "--rule=later.example/*=shop:80"]);
     shown("ingress/later", &["Normal", "Sync"]);
     let after: Vec<String> = events().into_iter().filter(|line| !line.starts_with("later ")).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_tests::Client;
-use portcullis_tests::cluster::{Echo, Install, Load, Namespace, ctl, kubectl, measured, tried};
+use portcullis_tests::cluster::{Echo, Install, Load, Namespace, Strays, ctl, kubectl, measured, tried};
 
 #[test]
 fn backends_serve_on_while_the_api_server_is_away() {
@@ -41,6 +41,10 @@ fn portcullis_serves_on_while_the_api_server_is_away_and_catches_up() {
     create("first");
     namespace.wait_until("the Ingress is served", || served("first"));
     let load = Load::new(namespace.pod_address(&portcullis.label(), 80), "first.example", "/").start();
+    let readiness = Load::new(namespace.pod_address(&portcullis.label(), 10254), "portcullis", "/readyz");
+    let readiness = readiness.rate(50).threads(1).start();
+    let strays = Strays::of(&[portcullis.http]);
+    let by_node = Load::new(portcullis.http, "first.example", "/").rate(50).threads(2).start();
 
     for (number, (take, give)) in [("kill", "start"), ("pause", "resume")].into_iter().enumerate() {
         ctl(take, "apiserver");
@@ -55,4 +59,8 @@ fn portcullis_serves_on_while_the_api_server_is_away_and_catches_up() {
     let report = load.finish();
     measured(&format!("API server away twice: {}", report.summary()));
     report.none_failed_of(500);
+    readiness.finish().none_failed_of(200);
+    let report = by_node.finish();
+    measured(&format!("through the node: {}, {} strayed", report.summary(), strays.count()));
+    report.only_failed(strays.count(), 200);
 }

@@ -4,7 +4,13 @@
 mod components;
 mod counting;
 mod endpoints;
+mod follow;
 mod histogram;
+mod http2;
 mod installation;
+mod leader;
 mod real_values;
+mod rolling;
 mod scale;
+mod verbatim;
+mod websocket;
