@@ -57,6 +57,22 @@ fn the_usual_line_is_that_of_ingress_nginx() {
 }
 
 #[test]
+fn a_plain_request_has_the_same_line() {
+    let request = "POST /a HTTP/1.0\r\nHost: a.example\r\nUser-Agent: plain (1)\r\nX-Request-ID: 0123456789abcdef0123456789abcdef\r\n\r\n";
+    let (line, _site, origin) = logged(None, LogEscape::Default, request, response());
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [before @ .., upstream, status, id] = words.as_slice() else { panic!("{line}") };
+    let [first, .., took, _, _, _, _] = before else { panic!("{line}") };
+    let want = format!(
+        r#"] "POST /a HTTP/1.0" 201 1234 "-" "plain (1)" {} {took} [shop-web-80] [] {origin} 1234 {upstream} {status} {id}"#,
+        request.len()
+    );
+    assert_eq!((line.split_once(" +").and_then(|(_, rest)| rest.get(4..)), *first), (Some(want.as_str()), "127.0.0.1"));
+    assert_eq!((*status, *id), ("201", "0123456789abcdef0123456789abcdef"));
+    assert!(took.starts_with("0.") && upstream.starts_with("0."), "{line}");
+}
+
+#[test]
 fn every_kind_of_variable_has_its_value() {
     let cases = [
         ("$remote_addr|$remote_user|$scheme|$pass_access_scheme|$server_protocol", "127.0.0.1|-|http|http|HTTP/1.1"),

@@ -1,12 +1,18 @@
 //! What a log line needs of the heads of a request and its response, written down while they are there.
 
-use super::room::Buffer;
+use super::escape::Style;
+use super::literal::Literal;
+use super::room::{Buffer, Room};
+use super::usual::UsualEnds;
 
 /// Parts of a line, escaped. Reused from request to request.
 #[derive(Debug, Default)]
 pub(crate) struct Captured {
     pub(super) request: Runs,
     pub(super) response: Runs,
+    /// Where parts of `request` end that were written down for [`super::usual`]: then they have room for the time between them.
+    pub(super) usual: Option<UsualEnds>,
+    request_id: Literal<32>,
 }
 
 /// Parts of a line that have others between them.
@@ -29,6 +35,20 @@ impl Captured {
     pub(crate) fn clear(&mut self) {
         self.request.clear();
         self.response.clear();
+        self.usual = None;
+        self.request_id.clear();
+    }
+
+    /// Writes down the `X-Request-ID`, which is plain in every style.
+    #[inline]
+    pub(crate) fn note_request_id(&mut self, id: &[u8]) {
+        self.request_id.set(id);
+    }
+
+    /// Writes the `X-Request-ID` that was written down.
+    #[inline(always)]
+    pub(crate) fn put_request_id<R: Room>(&self, style: Style, room: R) -> Option<R> {
+        if self.request_id.is_empty() { style.put_unset(room) } else { self.request_id.put(room) }
     }
 }
 

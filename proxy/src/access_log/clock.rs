@@ -18,6 +18,9 @@ pub(crate) struct WallClock {
     written: RefCell<Written>,
 }
 
+/// Octets of [`TimeForm::Local`].
+pub(super) const LOCAL: usize = 26;
+
 /// A second as text.
 #[derive(Debug, Default)]
 struct Written {
@@ -60,6 +63,16 @@ impl WallClock {
             TimeForm::Local | TimeForm::Iso8601 => self.put_known(now, since_1970, form, room),
             TimeForm::Milliseconds => self.put_now(form, room),
         }
+    }
+
+    /// Writes the time at `now`, which is the present, as [`TimeForm::Local`] into a place of its usual length.
+    #[inline]
+    pub(super) fn fill_in_at(&self, now: Instant, place: &mut [u8; LOCAL]) -> Option<()> {
+        let mut written = self.written.borrow_mut();
+        if written.until.is_none_or(|until| now >= until) {
+            self.note(now, since_1970(), &mut written);
+        }
+        written.local.fill_in(place)
     }
 
     /// Asks for the `time` once a second, not once a line.

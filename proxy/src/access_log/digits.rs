@@ -21,6 +21,38 @@ pub(crate) fn put_seconds<R: Room>(duration: Duration, room: R) -> Option<R> {
     room.put_first(&[b'.', first, second, third], 4)
 }
 
+/// Writes a number and a space. To call it would cost as much as it does.
+#[inline(always)]
+pub(super) fn put_number_field<R: Room>(number: u64, room: R) -> Option<R> {
+    match usize::try_from(number).ok().and_then(|number| FIELDS.get(number)) {
+        Some(field) => room.put_first(field, usize::from(field[3] >> 3)),
+        None => put_long_number_field(number, room),
+    }
+}
+
+#[inline(never)]
+fn put_long_number_field<R: Room>(number: u64, room: R) -> Option<R> {
+    put_groups(number, room)?.put_first(b" ", 1)
+}
+
+/// Writes seconds as [`put_seconds`] does, and a space. To call it would cost as much as it does.
+#[inline(always)]
+pub(super) fn put_seconds_field<R: Room>(duration: Duration, room: R) -> Option<R> {
+    const BEFORE: u64 = u64::from_le_bytes(*b"0.\0\0\0 \0\0");
+    if duration.as_secs() != 0 {
+        return put_long_seconds_field(duration, room);
+    }
+    let [digits @ .., _] = entry(duration.subsec_millis().into());
+    let [first, second, third] = digits;
+    let digits = u64::from(u32::from_le_bytes([first, second, third, 0])) << 16;
+    room.put_first(&(BEFORE | digits).to_le_bytes(), 6)
+}
+
+#[inline(never)]
+fn put_long_seconds_field<R: Room>(duration: Duration, room: R) -> Option<R> {
+    put_seconds(duration, room)?.put_first(b" ", 1)
+}
+
 /// Writes an IP address.
 pub(crate) fn put_ip<R: Room>(address: IpAddr, room: R) -> Option<R> {
     match address {
@@ -82,6 +114,26 @@ const fn entries() -> [[u8; 4]; 1000] {
         number += 1;
     }
     entries
+}
+
+/// Numbers below 1000 and the space after each. The upper five bits of the last octet are the length, also where it is a space.
+static FIELDS: [[u8; 4]; 1000] = fields();
+
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler")]
+const fn fields() -> [[u8; 4]; 1000] {
+    let mut fields = entries();
+    let mut number = 0;
+    while number < 1000 {
+        let [first, second, third, zeros] = fields[number];
+        fields[number] = match zeros {
+            // A space is 4 << 3.
+            0 => [first, second, third, b' '],
+            1 => [second, third, b' ', 3 << 3],
+            _ => [third, b' ', 0, 2 << 3],
+        };
+        number += 1;
+    }
+    fields
 }
 
 fn put_v4<R: Room>(address: Ipv4Addr, room: R) -> Option<R> {
@@ -171,6 +223,8 @@ mod tests {
         let around = powers.flat_map(|power| [power - 1, power, power + 1, power + power / 2]);
         for number in (0..2000).chain(around).chain([u64::MAX - 1, u64::MAX]) {
             assert_eq!(text(|room| put_number(number, room), |room| put_number(number, room)), number.to_string());
+            let field = text(|room| put_number_field(number, room), |room| put_number_field(number, room));
+            assert_eq!(field, format!("{number} "));
         }
     }
 
@@ -185,13 +239,10 @@ mod tests {
             (60_100_000, "60.100"),
             (1_234_567_890_123, "1234567.890"),
         ] {
-            assert_eq!(
-                text(
-                    |room| put_seconds(Duration::from_micros(micros), room),
-                    |room| put_seconds(Duration::from_micros(micros), room)
-                ),
-                want
-            );
+            let took = Duration::from_micros(micros);
+            assert_eq!(text(|room| put_seconds(took, room), |room| put_seconds(took, room)), want);
+            let field = text(|room| put_seconds_field(took, room), |room| put_seconds_field(took, room));
+            assert_eq!(field, format!("{want} "));
         }
     }
 

@@ -52,6 +52,46 @@ impl Style {
     }
 }
 
+/// What was found in values that were written as they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found([u8; BLOCK]);
+
+impl Default for Found {
+    fn default() -> Self {
+        Self([u8::MAX; BLOCK])
+    }
+}
+
+impl Found {
+    /// Writes a value as it is, and looks at it.
+    #[inline]
+    pub(super) fn put_as_is<'r>(&mut self, value: &[u8], room: &'r mut [u8]) -> Option<&'r mut [u8]> {
+        let length = value.len();
+        let (place, after) = room.split_at_mut_checked(length)?;
+        place.copy_from_slice(value);
+        // With plain octets after it, the value has no end that is to be looked at in another way.
+        *after.first_chunk_mut()? = [b' '; BLOCK];
+        let (blocks, _) = room.get(..(length + BLOCK - 1) & !(BLOCK - 1))?.as_chunks();
+        for block in blocks {
+            self.look(block);
+        }
+        room.get_mut(length..)
+    }
+
+    #[inline]
+    fn look(&mut self, block: &[u8; BLOCK]) {
+        for (least, octet) in self.0.iter_mut().zip(block) {
+            *least = oddness(*octet).min(*least);
+        }
+    }
+
+    /// Whether all values are how every style would write them.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.0.iter().fold(0, |any, least| any | u8::from(*least == 0)) == 0
+    }
+}
+
 /// Whether a value is certainly the same in all styles. The room begins with it; what follows is overwritten. None where
 /// there is too little of that.
 #[inline]
@@ -80,9 +120,13 @@ fn is_plain_block(block: &[u8; BLOCK]) -> bool {
 
 /// Whether one style does not leave an octet as it is: `"`, `\` and everything outside printable ASCII.
 fn is_odd(octet: u8) -> bool {
+    oddness(octet) == 0
+}
+
+/// Zero for an odd octet: one comparison instead of three.
+fn oddness(octet: u8) -> u8 {
     let below_delete = 0x5f_u8.saturating_sub(octet.wrapping_sub(0x20));
-    // One comparison instead of three.
-    below_delete.min(octet ^ b'"').min(octet ^ b'\\') == 0
+    below_delete.min(octet ^ b'"').min(octet ^ b'\\')
 }
 
 fn put_default<R: Room>(value: &[u8], room: R) -> Option<R> {

@@ -9,19 +9,33 @@ use super::escape::Style;
 use super::pieces::{Gap, Head, HeadPiece, LatePiece, Pieces};
 use super::room::Room;
 use super::stage::HeadVariable;
+use super::usual;
 
 /// The log format in use, shared by the requests of a worker.
 #[derive(Debug)]
 pub(crate) struct LogFormat {
     settings: Arc<Settings>,
     style: Style,
+    is_usual: bool,
     pieces: Pieces,
 }
 
 impl LogFormat {
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
         let AccessLogSettings { format, escape, .. } = &settings.access_log;
-        Self { style: Style::from(*escape), pieces: Pieces::of(format), settings }
+        let is_usual = usual::is_usual(&settings.access_log);
+        Self { style: Style::from(*escape), is_usual, pieces: Pieces::of(format), settings }
+    }
+
+    /// Whether it is the default: [`UsualHead`](usual::UsualHead) and [`UsualEnd`](usual::UsualEnd) write the same lines.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.is_usual
+    }
+
+    /// The same format, written part by part.
+    #[cfg(test)]
+    pub(crate) fn in_parts(self) -> Self {
+        Self { is_usual: false, ..self }
     }
 
     /// Whether it was made from `settings`.
@@ -77,7 +91,7 @@ impl LogFormat {
 
     /// Leaves nothing out of what would have been written down of heads that never came.
     pub(crate) fn complete(&self, captured: &mut Captured) {
-        let Captured { request, response } = captured;
+        let Captured { request, response, .. } = captured;
         if request.is_empty() && !self.pieces.request.is_empty() {
             self.capture(&self.pieces.request, request, |_, style, room| style.put_unset(room));
         }

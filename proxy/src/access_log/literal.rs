@@ -36,8 +36,34 @@ impl<const N: usize> Literal<N> {
         self.rest.extend(octets);
     }
 
+    /// Makes it another text.
+    #[inline]
+    pub(super) fn set(&mut self, text: &[u8]) {
+        self.clear();
+        match <[u8; N]>::try_from(text) {
+            Ok(all) => (self.first, self.length) = (all, N),
+            Err(_) => self.append(text),
+        }
+    }
+
+    /// Makes it empty.
+    pub(super) fn clear(&mut self) {
+        self.length = 0;
+        self.rest.clear();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// Writes it into a place of its length, if that is one.
+    #[inline]
+    pub(super) fn fill_in<const M: usize>(&self, place: &mut [u8; M]) -> Option<()> {
+        if self.length != M || !self.rest.is_empty() {
+            return None;
+        }
+        *place = *self.first.first_chunk()?;
+        Some(())
     }
 
     /// Writes it.
@@ -59,10 +85,22 @@ mod tests {
             for middle in 0..=end {
                 let mut literal = Literal::<16>::new(&text[..middle]);
                 literal.append(&text[middle..end]);
+                if end % 2 == 0 {
+                    literal.set(&text[..end]);
+                }
                 let mut line = b"before ".to_vec();
                 literal.put(&mut line).unwrap();
                 assert_eq!(line.strip_prefix(b"before ").unwrap(), &text[..end], "{middle} {end}");
             }
+        }
+    }
+
+    #[test]
+    fn only_a_text_of_the_same_length_fills_a_place() {
+        for (length, want) in [(25, None), (26, Some(())), (27, None), (40, None)] {
+            let mut place = [b'.'; 26];
+            assert_eq!(Literal::<32>::new(&[b'x'; 40][..length]).fill_in(&mut place), want, "{length}");
+            assert_eq!(place == [b'x'; 26], want.is_some());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The access log: lines are made by workers, written by one thread, and never wait for whoever reads them.
 
+mod addresses;
 mod captured;
 mod clock;
 mod digits;
@@ -9,8 +10,9 @@ mod literal;
 mod pieces;
 mod room;
 mod stage;
+mod usual;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::metrics::Counters;
 
 use room::Buffer;
 
+pub(crate) use addresses::AddressTexts;
 pub(crate) use captured::Captured;
 pub(crate) use clock::{TimeForm, WallClock};
 pub(crate) use digits::{put_ip, put_number, put_seconds, put_socket};
@@ -30,6 +33,7 @@ pub(crate) use escape::Style;
 pub(crate) use format::LogFormat;
 pub(crate) use room::Room;
 pub(crate) use stage::HeadVariable;
+pub(crate) use usual::{UpstreamNames, UsualEnd, UsualHead};
 
 /// Writes lines to one place from a thread of its own.
 ///
@@ -149,20 +153,42 @@ impl Lines {
     /// Adds the line that `render` writes, without its end; it may be called again with more room.
     #[inline]
     pub(crate) fn add(&self, mut render: impl FnMut(&mut [u8]) -> Option<&mut [u8]>) {
-        let full = {
-            let mut waiting = self.waiting.borrow_mut();
-            if waiting.len() == 0 {
-                self.begin(&mut waiting);
-            }
-            waiting.add(|room| render(room)?.put_first(b"\n", 1));
-            waiting.len() >= BATCH
-        };
+        let mut waiting = self.some();
+        waiting.add(|room| render(room)?.put_first(b"\n", 1));
+        self.count(waiting);
+    }
+
+    /// Adds the line that `render` writes, if it has no more than `most` octets with its end. Otherwise the answer is false.
+    #[inline]
+    pub(crate) fn add_within(&self, most: usize, render: impl FnOnce(&mut [u8]) -> Option<&mut [u8]>) -> bool {
+        let mut waiting = self.some();
+        let is_added = waiting.add_within(most, |room| render(room)?.put_first(b"\n", 1));
+        if is_added {
+            self.count(waiting);
+        }
+        is_added
+    }
+
+    #[inline]
+    fn some(&self) -> RefMut<'_, Buffer> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() == 0 {
+            self.begin(&mut waiting);
+        }
+        waiting
+    }
+
+    /// A line was added.
+    #[inline]
+    fn count(&self, waiting: RefMut<'_, Buffer>) {
         self.count.set(self.count.get() + 1);
-        if full {
+        if waiting.len() >= BATCH {
+            drop(waiting);
             self.hand_over();
         }
     }
 
+    #[inline(never)]
     fn begin(&self, waiting: &mut Buffer) {
         if waiting.room() == 0 {
             *waiting = self.spent.try_recv().unwrap_or_default();
@@ -177,6 +203,13 @@ impl Lines {
             tokio::time::sleep(DELAY).await;
             self.hand_over();
         }
+    }
+
+    /// Lines that are not handed over yet, which nobody else gets.
+    #[cfg(test)]
+    pub(crate) fn take_waiting(&self) -> Vec<u8> {
+        self.count.set(0);
+        self.waiting.take().text().to_vec()
     }
 
     /// Hands over all lines.

@@ -84,6 +84,41 @@ impl Buffer {
         }
     }
 
+    /// Adds what `write` writes into room for at least `most` octets. Nothing is added, and the answer is false, where that is
+    /// too little or too much.
+    #[inline]
+    pub(super) fn add_within(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> Option<&mut [u8]>) -> bool {
+        if self.octets.len() - self.length < most && !self.grow_for(most) {
+            return false;
+        }
+        let Some(room) = self.octets.get_mut(self.length..) else { return false };
+        let before = room.len();
+        let Some(rest) = write(room) else { return false };
+        self.length += before - rest.len();
+        true
+    }
+
+    #[cold]
+    fn grow_for(&mut self, more: usize) -> bool {
+        if self.length.saturating_add(more) > MOST {
+            return false;
+        }
+        while self.octets.len() - self.length < more {
+            if !self.grow() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes octets out of the text.
+    pub(super) fn remove(&mut self, place: usize, count: usize) {
+        if place + count <= self.length {
+            self.octets.drain(place..place + count);
+            self.length -= count;
+        }
+    }
+
     /// Makes twice the room, if that is not too much.
     #[cold]
     fn grow(&mut self) -> bool {
@@ -162,5 +197,21 @@ mod tests {
         buffer.add(|room| room.put(b"before"));
         buffer.add(|_| None);
         assert_eq!((buffer.text(), buffer.room()), (&b"before"[..], MOST));
+    }
+
+    #[test]
+    fn what_is_added_within_a_bound_has_room_for_all_of_it_at_once() {
+        let mut buffer = Buffer::default();
+        assert!(buffer.add_within(600, |room| {
+            assert!(room.len() >= 600);
+            room.put(b"abc")
+        }));
+        assert!(!buffer.add_within(1, |_| None));
+        assert!(!buffer.add_within(2 * MOST, |room| room.put(b"x")));
+        assert!(buffer.add_within(3, |room| room.put(b"def")));
+        assert_eq!(buffer.text(), b"abcdef");
+        buffer.remove(1, 3);
+        buffer.remove(2, 2);
+        assert_eq!(buffer.text(), b"aef");
     }
 }

@@ -15,7 +15,7 @@ use super::head::{Reading, RequestHead};
 use super::upgrade::Handshake;
 use super::variables::{Variables, put_field};
 use crate::access_log::{
-    Captured, HeadVariable, LogFormat, Room, Style, TimeForm, put_ip, put_number, put_seconds, put_socket,
+    Captured, HeadVariable, LogFormat, Room, Style, TimeForm, UsualEnd, put_ip, put_number, put_seconds, put_socket,
 };
 use crate::body::BodySource;
 use crate::clock;
@@ -126,16 +126,25 @@ impl Exchange {
     /// Writes down what the log line wants of the request head.
     pub(super) fn note_request(&mut self, variables: &Variables<'_>) {
         self.head_octets = variables.head.octets;
-        if let Some(format) = &self.format {
-            let captured = self.captured.get_or_insert_with(|| self.connection.worker().captures().take());
+        if self.format.is_some() {
+            self.capture_request(variables);
+        }
+    }
+
+    #[inline(never)]
+    fn capture_request(&mut self, variables: &Variables<'_>) {
+        let Some(format) = &self.format else { return };
+        let captured = self.captured.insert(self.connection.worker().captures().take());
+        let usual = if format.is_usual() { variables.usual(self.connection.texts().peer()) } else { None };
+        if !usual.is_some_and(|head| captured.note_usual(&head)) {
             capture(format, captured, variables);
         }
     }
 
     /// The `X-Request-ID` of a request that is sent on, for its line.
     pub(super) fn note_request_id(&mut self, id: Option<&HeaderValue>) {
-        if self.format.is_some() {
-            self.request_id = id.cloned();
+        if let (Some(captured), Some(id)) = (&mut self.captured, id) {
+            captured.note_request_id(id.as_bytes());
         }
     }
 
@@ -188,7 +197,7 @@ impl Exchange {
         self.status = Some(status);
         let fields = sent.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
         self.head_sent = fields.sum();
-        if self.format.is_some() {
+        if self.format.as_ref().is_some_and(|format| format.needs_response_headers()) {
             self.capture_response(sent);
         }
     }
@@ -196,14 +205,12 @@ impl Exchange {
     #[inline(never)]
     fn capture_response(&mut self, sent: &HeaderMap) {
         let Some(format) = &self.format else { return };
-        if format.needs_response_headers() {
-            let captured = self.captured.get_or_insert_with(|| self.connection.worker().captures().take());
-            // Fields that are hidden from clients are hidden from the log, too.
-            format.capture_response(captured, |variable, style, room| match variable {
-                HeadVariable::Field(name) => put_field(sent, name, style, room),
-                _ => style.put_unset(room),
-            });
-        }
+        let captured = self.captured.get_or_insert_with(|| self.connection.worker().captures().take());
+        // Fields that are hidden from clients are hidden from the log, too.
+        format.capture_response(captured, |variable, style, room| match variable {
+            HeadVariable::Field(name) => put_field(sent, name, style, room),
+            _ => style.put_unset(room),
+        });
     }
 
     /// Octets of the response body went out.
@@ -234,7 +241,13 @@ impl Exchange {
 
     /// Writes a value for the log that is known at the end. To call it would cost more than most values.
     #[inline(always)]
-    fn put<'r>(&self, known: Known, end: &End, style: Style, room: &'r mut [u8]) -> Option<&'r mut [u8]> {
+    fn put<'r>(
+        &self,
+        (captured, end): (&Captured, &End),
+        known: Known,
+        style: Style,
+        room: &'r mut [u8],
+    ) -> Option<&'r mut [u8]> {
         let some = |text: Option<&str>, room| style.put_some(text.map(str::as_bytes), room);
         let source = || self.route.as_ref().map(|route| &route.route.source);
         let cluster = || self.route.as_ref().map(|route| route.upstream.as_ref().map(|upstream| upstream.id()));
@@ -247,7 +260,10 @@ impl Exchange {
             Known::BytesSent => put_number(self.octets_sent(), room),
             Known::RequestLength => put_number(self.octets_received(), room),
             Known::RequestTime => put_seconds(end.took, room),
-            Known::RequestId => style.put_some(self.request_id.as_ref().map(HeaderValue::as_bytes), room),
+            Known::RequestId => match &self.request_id {
+                Some(id) => room.put_value(id.as_bytes(), style),
+                None => captured.put_request_id(style, room),
+            },
             Known::ServerName => {
                 let host = source().map(|source| &*source.host).filter(|host| !host.is_empty());
                 room.put_value(host.unwrap_or("_").as_bytes(), style)
@@ -344,11 +360,44 @@ impl Exchange {
         let captured = self.captured.take();
         let worker = self.connection.worker();
         let mut captured = captured.unwrap_or_else(|| worker.captures().take());
-        format.complete(&mut captured);
-        worker
-            .lines()
-            .add(|room| format.render(&captured, room, |known, style, room| self.put(known, end, style, room)));
+        let usual = self.usual(end);
+        let is_added = usual.is_some_and(|end| end.add(&captured, worker.clock(), worker.addresses(), worker.lines()));
+        if !is_added {
+            self.log_parts(format, &mut captured, end);
+        }
         worker.captures().give_back(captured);
+    }
+
+    /// Writes the line part by part, which every format and every request can be.
+    #[inline(never)]
+    fn log_parts(&self, format: &LogFormat, captured: &mut Captured, end: &End) {
+        captured.take_apart();
+        format.complete(captured);
+        self.connection.worker().lines().add(|room| {
+            format.render(captured, room, |known, style, room| self.put((captured, end), known, style, room))
+        });
+    }
+
+    /// The end of a request that one endpoint of the usual upstream answered.
+    #[inline(always)]
+    fn usual(&self, end: &End) -> Option<UsualEnd<'_>> {
+        let [attempt] = self.attempts.as_slice() else { return None };
+        let upstream = self.route.as_ref()?.upstream.as_ref()?;
+        if self.to == Some(Destination::Canary) || self.request_id.is_some() {
+            return None;
+        }
+        Some(UsualEnd {
+            now: end.now,
+            status: end.status,
+            sent: self.body_sent,
+            received: self.octets_received(),
+            took: end.took,
+            upstream: upstream.log_names(),
+            address: &attempt.address,
+            upstream_sent: attempt.octets,
+            upstream_took: attempt.over?,
+            upstream_status: attempt.status,
+        })
     }
 
     /// Adds the request to the counts of its Ingress.
@@ -449,3 +498,6 @@ impl Drop for Exchange {
         connection.request_over(now, unfinished_body);
     }
 }
+
+#[cfg(test)]
+mod tests;

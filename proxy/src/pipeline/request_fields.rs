@@ -75,6 +75,11 @@ impl ConnectionTexts {
         Self { peer: value(&facts.peer.ip().to_canonical().to_string()), port, ours: RefCell::default() }
     }
 
+    /// The address of the peer, as the log has it.
+    pub(super) fn peer(&self) -> &[u8] {
+        self.peer.as_bytes()
+    }
+
     /// Where a request for `host` comes from, if nothing but its connection tells.
     fn ours(&self, host: &str, head: &RequestHead<'_>) -> Rc<Ours> {
         let mut last = self.ours.borrow_mut();

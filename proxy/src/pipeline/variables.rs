@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use portcullis_model::{Known, Part, Template, Variable};
 
 use super::head::{FieldLines, Reading, RequestHead, X_FORWARDED_FOR};
-use crate::access_log::{HeadVariable, Room, Style, put_ip, put_number};
+use crate::access_log::{HeadVariable, Room, Style, UsualHead, put_ip, put_number};
 use crate::table::CompiledRoute;
 use crate::upstream::Upstream;
 
@@ -82,6 +82,22 @@ impl Variables<'_> {
             HeadVariable::Argument(name) => style.put_some(argument(self.head.query(), name).map(str::as_bytes), room),
             HeadVariable::Nothing => style.put_unset(room),
         }
+    }
+
+    /// What a line in the default format has of the head, where that is nothing unusual. `peer` is the text of its peer.
+    #[inline]
+    pub(super) fn usual<'h>(&'h self, peer: &'h [u8]) -> Option<UsualHead<'h>> {
+        let head = self.head;
+        let only = |(first, count): FieldLines<'h>| (count <= 1).then_some(first.map(HeaderValue::as_bytes));
+        Some(UsualHead {
+            client: &head.peer.client,
+            client_text: (head.peer.client == head.peer.socket).then_some(peer),
+            method: head.method,
+            target: head.target(),
+            version: head.version,
+            referer: only(head.referer())?,
+            user_agent: only(head.user_agent())?,
+        })
     }
 
     /// Writes all lines of a field of which the first is known.

@@ -391,7 +391,7 @@ impl std::fmt::Debug for ClientConnection {
 }
 
 #[cfg(test)]
-pub(super) mod testing {
+pub(crate) mod testing {
     use std::num::NonZeroUsize;
     use std::sync::{Arc, mpsc};
 
@@ -402,7 +402,7 @@ pub(super) mod testing {
     use crate::upstream::{UpstreamRegistry, unverified_tls};
 
     /// A connection of HTTP/2 without a socket, on a worker of its own.
-    pub(in super::super) fn connection() -> Rc<ClientConnection> {
+    pub(crate) fn connection() -> Rc<ClientConnection> {
         let config = Arc::new(ServerConfig::new(Vec::new(), Vec::new(), NonZeroUsize::MIN));
         let table = RoutingTable::compile(&snapshot(&[]), &UpstreamRegistry::default(), None);
         let (_, reader) = channel(table);

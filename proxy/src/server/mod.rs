@@ -27,6 +27,8 @@ pub use listener::BindError;
 pub use running::{BoundServer, RunningServer, bind};
 
 pub(crate) use admit::{Gate, Room};
+#[cfg(test)]
+pub(crate) use connection::testing::connection as connection_for_tests;
 pub(crate) use connection::{ClientConnection, Entrance};
 pub(crate) use drain::Stage;
 pub(crate) use http2::OnStream;

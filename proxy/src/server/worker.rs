@@ -13,7 +13,7 @@ use super::config::ServerConfig;
 use super::date::HttpDate;
 use super::drain::Drain;
 use super::exec;
-use crate::access_log::{Captured, Lines, LogFormat, Queue, WallClock};
+use crate::access_log::{AddressTexts, Captured, Lines, LogFormat, Queue, WallClock};
 use crate::body::Storage;
 use crate::l4;
 use crate::metrics::{Counters, RequestCounts};
@@ -28,6 +28,7 @@ pub(crate) struct Worker {
     format: RefCell<Option<Rc<LogFormat>>>,
     captures: Captures,
     lines: Rc<Lines>,
+    addresses: AddressTexts,
     clock: WallClock,
     http_date: HttpDate,
     random: Random,
@@ -64,6 +65,7 @@ impl Worker {
             format: RefCell::default(),
             captures: Captures::default(),
             lines: Rc::new(Lines::new(log, Arc::clone(&counters))),
+            addresses: AddressTexts::default(),
             clock: WallClock::new(),
             http_date: HttpDate::default(),
             random: Random::new(),
@@ -120,6 +122,11 @@ impl Worker {
 
     pub(crate) fn lines(&self) -> &Rc<Lines> {
         &self.lines
+    }
+
+    /// Addresses of endpoints as log lines have them.
+    pub(crate) fn addresses(&self) -> &AddressTexts {
+        &self.addresses
     }
 
     pub(crate) fn clock(&self) -> &WallClock {
@@ -213,6 +220,7 @@ pub(crate) struct Captures(RefCell<Vec<Box<Captured>>>);
 const KEPT: usize = 256;
 
 impl Captures {
+    #[inline]
     pub(crate) fn take(&self) -> Box<Captured> {
         self.0.borrow_mut().pop().unwrap_or_default()
     }

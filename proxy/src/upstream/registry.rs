@@ -11,12 +11,14 @@ use portcullis_model::{ClusterId, Endpoint};
 
 use super::endpoints::{EndpointSet, HexDigest, hex_md5};
 use super::ewma;
+use crate::access_log::UpstreamNames;
 
 /// One Service port with the endpoints it has at the moment.
 #[derive(Debug)]
 pub struct Upstream {
     id: ClusterId,
     name: Arc<str>,
+    log_names: UpstreamNames,
     number: u64,
     endpoints: ArcSwap<EndpointSet>,
     generation: AtomicU64,
@@ -26,9 +28,11 @@ pub struct Upstream {
 impl Upstream {
     fn new(id: &ClusterId) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = id.to_string();
         Self {
             id: id.clone(),
-            name: id.to_string().into(),
+            log_names: UpstreamNames::new(&name),
+            name: name.into(),
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             endpoints: ArcSwap::default(),
             generation: AtomicU64::new(0),
@@ -46,6 +50,11 @@ impl Upstream {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Its name as lines of the access log have it by default.
+    pub(crate) fn log_names(&self) -> &UpstreamNames {
+        &self.log_names
     }
 
     /// The endpoints at the moment.
