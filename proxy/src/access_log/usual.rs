@@ -98,7 +98,8 @@ impl Captured {
         is_usual
     }
 
-    #[cfg(test)]
+    /// Whether it was written down for a line in one go.
+    #[inline]
     pub(crate) fn is_usual(&self) -> bool {
         self.usual.is_some()
     }

@@ -185,6 +185,9 @@ impl Exchange {
     /// This request is not logged.
     pub(super) fn keep_silent(&mut self) {
         self.format = None;
+        if let Some(captured) = self.captured.take() {
+            self.connection.worker().captures().give_back(captured);
+        }
     }
 
     /// An answer is made here.
@@ -360,7 +363,7 @@ impl Exchange {
         let captured = self.captured.take();
         let worker = self.connection.worker();
         let mut captured = captured.unwrap_or_else(|| worker.captures().take());
-        let usual = self.usual(end);
+        let usual = if captured.is_usual() { self.usual(end) } else { None };
         let is_added = usual.is_some_and(|end| end.add(&captured, worker.clock(), worker.addresses(), worker.lines()));
         if !is_added {
             self.log_parts(format, &mut captured, end);

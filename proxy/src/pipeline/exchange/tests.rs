@@ -174,3 +174,25 @@ fn the_quick_way_is_as_good_as_the_long_one() {
     proptest::test_runner::TestRunner::new(cases).run(&sample(), is_same).unwrap();
     assert!((40..360).contains(&usual.get()), "{usual:?}");
 }
+
+#[test]
+fn a_request_that_leaves_no_line_gives_back_what_was_written_down_for_it() {
+    let connection = connection_for_tests();
+    let settings = Arc::new(Settings::default());
+    let format = Rc::new(LogFormat::new(Arc::clone(&settings)));
+    let parts = Request::builder().uri("/").header(header::USER_AGENT, "an agent").body(()).unwrap().into_parts().0;
+    let head = RequestHead::new(&parts, *connection.facts(), &settings);
+    let variables = Variables { head: &head, reading: None, route: None, connection: connection.variables() };
+    for _ in 0..2 {
+        let mut exchange = Exchange::begin(&connection, Some(Rc::clone(&format)), Instant::now());
+        exchange.note_request(&variables);
+        exchange.keep_silent();
+        drop(exchange);
+        assert_eq!(connection.worker().lines().take_waiting(), b"");
+        let captures = connection.worker().captures();
+        let captured = captures.take();
+        assert!(captured.is_worth_keeping() && !captured.is_usual());
+        assert!(!captures.take().is_worth_keeping(), "there is only one");
+        captures.give_back(captured);
+    }
+}
