@@ -46,8 +46,10 @@ impl Relay {
         let worker = std::rc::Rc::clone(record.worker());
         let buffer = worker.l4_buffer();
         let before = (record.up, record.down, up.ended, down.ended);
-        let sent = up.poll(client, upstream, &mut record.up, buffer, cx)?;
-        let received = down.poll(upstream, client, &mut record.down, buffer, cx)?;
+        let sent = up.poll(client, upstream, &mut record.up, buffer, cx);
+        let received = down.poll(upstream, client, &mut record.down, buffer, cx);
+        // Not before both had their turn: an endpoint that takes no more may have said why.
+        let (sent, received) = (sent?, received?);
         if (record.up, record.down, up.ended, down.ended) != before {
             self.last = clock::now();
         }
