@@ -393,6 +393,50 @@ fn connections_count_towards_the_limit_of_their_worker() {
     assert_eq!(&octet, b"y");
 }
 
+#[test]
+fn ports_that_close_while_a_worker_is_full_leave_its_limit_as_it_is() {
+    let (stays, goes) = (free_port(), free_port());
+    let both = || {
+        let mut plan = plan(tcp(stays), &[echo()]);
+        plan.streams.insert(tcp(goes), service("web"));
+        plan
+    };
+    let mut begun = both();
+    (begun.config.workers, begun.config.connections) = (NonZeroUsize::MIN, NonZeroUsize::MIN);
+    let mut site = begun.start();
+    let _connections: Vec<TcpStream> = (0..6).map(|_| connect(stays)).collect();
+    eventually(|| site.totals().connections_active == 2);
+    for _ in 0..3 {
+        site.publish(&plan(tcp(stays), &[echo()]));
+        eventually(|| TcpStream::connect(("127.0.0.1", goes)).is_err());
+        site.publish(&both());
+        drop(connect(goes));
+    }
+    thread::sleep(SHORT);
+    let active = site.totals().connections_active;
+    assert!(active <= 3, "{active}: two ports have a place each, beside the one there is");
+}
+
+#[test]
+fn what_an_endpoint_said_before_it_broke_arrives_under_load() {
+    let port = free_port();
+    let denying = server(|mut stream| {
+        thread::sleep(SHORT);
+        stream.write_all(b"denied")
+        // What was sent and not read makes the end a reset.
+    });
+    let _site = plan(tcp(port), &[denying]).start();
+    for attempt in 0..10 {
+        let mut stream = connect(port);
+        let mut sender = stream.try_clone().unwrap();
+        let sending = thread::spawn(move || while sender.write(&[0; 65536]).is_ok() {});
+        let mut answer = [0; 6];
+        let read = stream.read_exact(&mut answer);
+        assert!(read.is_ok() && &answer == b"denied", "attempt {attempt}: {read:?}");
+        sending.join().unwrap();
+    }
+}
+
 /// A UDP server that answers each datagram `answers` times with its name and the datagram.
 fn udp_server(name: &'static str, answers: usize) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -194,7 +194,8 @@ fn bind_udp(address: SocketAddr, workers: usize) -> Result<Vec<UdpSocket>, BindE
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         if address.is_ipv6() {
-            socket.set_only_v6(true)?;
+            // As for TCP: every address is every address of IPv4, too.
+            socket.set_only_v6(!address.ip().is_unspecified())?;
         }
         if shared {
             socket.set_reuse_port(true)?;
@@ -263,9 +264,9 @@ fn serve(gate: &Rc<Gate>, datagrams: &Rc<udp::Shared>, port: StreamPort, opened:
                 let gate = Rc::clone(gate);
                 gate.widen();
                 worker.spawn(async move {
-                    accept_until(Rc::clone(&gate), listener, entrance, closing.told()).await;
-                    gate.narrow();
+                    let held = accept_until(Rc::clone(&gate), listener, entrance, closing.told()).await;
                     drop(open);
+                    gate.narrow(held).await;
                 });
             }
             Err(error) => tracing::error!(%error, %port, "worker cannot listen"),
@@ -297,5 +298,21 @@ mod tests {
         let sockets = bind_udp(address, 2).unwrap();
         assert!(sockets.iter().all(|socket| socket.local_addr().unwrap() == address));
         assert!(bind_udp(address, 2).is_err(), "our own sockets count, too");
+    }
+
+    #[test]
+    fn every_address_is_that_of_both_protocols_for_datagrams_too() {
+        let free = UdpSocket::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        let sockets = bind_udp(SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), free), 1).unwrap();
+        let mut room = [0; 8];
+        for (from, to) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+            let client = UdpSocket::bind(from).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            client.send_to(b"x", (to, free)).unwrap();
+            let (_, peer) = sockets[0].recv_from(&mut room).unwrap();
+            sockets[0].send_to(b"answer", peer).unwrap();
+            let (octets, server) = client.recv_from(&mut room).unwrap();
+            assert_eq!((octets, server.ip().to_string().as_str()), (6, to));
+        }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Gate {
     room: Arc<Semaphore>,
     /// How much there is of it.
     rooms: Cell<usize>,
+    /// How much of it goes as soon as it is free.
+    owed: Cell<usize>,
     neighbours: Arc<[Neighbour]>,
     own: usize,
 }
@@ -61,20 +63,33 @@ impl Gate {
         own: usize,
     ) -> Self {
         let rooms = rooms.min(Semaphore::MAX_PERMITS);
-        Self { worker, acceptor, room: Arc::new(Semaphore::new(rooms)), rooms: Cell::new(rooms), neighbours, own }
+        let room = Arc::new(Semaphore::new(rooms));
+        Self { worker, acceptor, room, rooms: Cell::new(rooms), owed: Cell::new(0), neighbours, own }
     }
 
     /// One more waits for connections.
     pub(crate) fn widen(&self) {
-        if self.rooms.get() < Semaphore::MAX_PERMITS {
+        if let Some(less) = self.owed.get().checked_sub(1) {
+            self.owed.set(less);
+        } else if self.rooms.get() < Semaphore::MAX_PERMITS {
             self.room.add_permits(1);
             self.rooms.set(self.rooms.get() + 1);
         }
     }
 
-    /// One that did waits no more.
-    pub(crate) fn narrow(&self) {
-        self.rooms.set(self.rooms.get().saturating_sub(self.room.forget_permits(1)));
+    /// One that did waits no more, and held this. Where it held nothing, the next room that is free goes.
+    pub(crate) async fn narrow(&self, held: Option<Room>) {
+        self.owed.set(self.owed.get() + 1);
+        let held = match held {
+            Some(room) => Some(room),
+            None => self.room().await,
+        };
+        // Another one may have begun to wait meanwhile, and have the place.
+        if let Some((room, less)) = held.zip(self.owed.get().checked_sub(1)) {
+            room.forget();
+            self.owed.set(less);
+            self.rooms.set(self.rooms.get().saturating_sub(1));
+        }
     }
 
     /// Whether nothing holds a place: connections, and who waits for them, hold one each.

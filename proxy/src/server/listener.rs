@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::admit::Gate;
+use super::admit::{Gate, Room};
 use super::connection::Entrance;
 use super::drain::Stage;
 
@@ -101,19 +101,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the worker drains, and then those that already wait.
 pub(super) async fn accept(gate: Rc<Gate>, listener: tokio::net::TcpListener, entrance: Entrance) {
-    accept_until(gate, listener, entrance, std::future::pending()).await;
+    drop(accept_until(gate, listener, entrance, std::future::pending()).await);
 }
 
-/// The same, with another reason to end.
+/// The same, with another reason to end; the room it held then for the next connection, if any.
 pub(crate) async fn accept_until(
     gate: Rc<Gate>,
     listener: tokio::net::TcpListener,
     entrance: Entrance,
     over: impl Future<Output = ()>,
-) {
+) -> Option<Room> {
     let mut over = pin!(over);
-    loop {
-        let Some(room) = gate.room().await else { return };
+    let held = loop {
+        let room = tokio::select! {
+            room = gate.room() => room?,
+            () = &mut over => break None,
+        };
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => gate.admit(stream, canonical(peer), entrance, room),
@@ -125,15 +128,16 @@ pub(crate) async fn accept_until(
                     }
                 }
             },
-            () = gate.worker().drain().reached(Stage::Closing) => break,
-            () = &mut over => break,
+            () = gate.worker().drain().reached(Stage::Closing) => break None,
+            () = &mut over => break Some(room),
         }
-    }
+    };
     // Closing the socket would reset what waits in its queue.
     while let Poll::Ready(Ok((stream, peer))) = waiting(&listener).await {
-        let Some(room) = gate.room_now() else { return };
+        let Some(room) = gate.room_now() else { return held };
         gate.serve(stream, canonical(peer), entrance, room);
     }
+    held
 }
 
 /// A client of IPv4 is one of IPv4, also on a socket of both.
