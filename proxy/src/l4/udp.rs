@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use crate::server::{Gate, Room, Stage, Worker};
 use crate::table::CompiledStream;
 use crate::upstream::Choice;
 
-/// Sessions of a worker at one time, all ports together, and never more than half as many as connections: anybody can begin one
-/// under any address, and each takes the place of a connection. Beyond that, the one that was not used for the longest time ends.
+/// Sessions of all workers at one time, all ports together, each worker its part: each session has a port of the machine to send
+/// from, of which there are 28,232 (Linux: `ip_local_port_range`), and names are resolved from such ports, too.
 const MOST_SESSIONS: usize = 16_384;
 /// Datagrams that are taken from one socket before others have their turn.
 const ROUNDS: usize = 32;
@@ -42,13 +43,20 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(gate: Rc<Gate>) -> Self {
-        let most = (gate.worker().config().connections.get() / 2).clamp(1, MOST_SESSIONS);
+        let config = gate.worker().config();
+        let most = most_sessions(config.connections, config.workers);
         Self { gate, sessions: Sessions::new(most), sockets: Cell::new(0) }
     }
 
     fn worker(&self) -> &Rc<Worker> {
         self.gate.worker()
     }
+}
+
+/// Sessions of a worker at one time, never more than half as many as connections: anybody can begin one under any address, and
+/// each takes the place of a connection. Beyond that, the one that was not used for the longest time ends.
+fn most_sessions(connections: NonZeroUsize, workers: NonZeroUsize) -> usize {
+    (connections.get() / 2).min(MOST_SESSIONS / workers).max(1)
 }
 
 /// A socket that clients send to.
@@ -384,4 +392,25 @@ async fn listen(shared: Rc<Shared>, session: Rc<Session>) {
     }
     shared.sessions.remove(session.key, &session);
     session.end();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_leave_ports_and_connections_to_others() {
+        for (connections, workers, want) in [
+            (16_384, 1, 8192),
+            (16_384, 2, 8192),
+            (16_384, 4, 4096),
+            (1_000_000, 1, 16_384),
+            (100, 4, 50),
+            (1, 1, 1),
+            (16_384, 100_000, 1),
+        ] {
+            let [connections, workers] = [connections, workers].map(|number| NonZeroUsize::new(number).unwrap());
+            assert_eq!(most_sessions(connections, workers), want, "{connections} {workers}");
+        }
+    }
 }
