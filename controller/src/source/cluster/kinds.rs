@@ -39,13 +39,16 @@ pub(super) enum Need {
     /// It begins where the feed may not be read, and that is said: a role for one namespace gives no right to read what is in
     /// none, or in another.
     IfAllowed,
-    /// It begins where the kind is not installed, may not be read, or cannot be for a while. Nothing is said of a kind that is
-    /// not there: a class that needs it says more.
+    /// It begins where the kind is not installed, may not be read, or cannot be for a while though all others can. Nothing is
+    /// said of a kind that is not there: a class that needs it says more.
     IfInstalled,
 }
 
 /// Secrets of Helm's releases are large, many, and nobody's certificate.
 pub(super) const SECRET_FIELDS: &str = "type!=helm.sh/release.v1";
+
+/// Kinds that may not be installed.
+pub(super) const PARAMETERS: [Kind; 2] = [Kind::IngressClassParameters, Kind::ClusterIngressClassParameters];
 
 /// All watches.
 pub(super) fn watched(scope: &Scope) -> Vec<Watched> {
@@ -58,7 +61,7 @@ pub(super) fn watched(scope: &Scope) -> Vec<Watched> {
         required(Kind::Secret),
         required(Kind::ConfigMap),
     ];
-    for kind in [Kind::IngressClassParameters, Kind::ClusterIngressClassParameters] {
+    for kind in PARAMETERS {
         watched.push(Watched { need: Need::IfInstalled, ..required(kind) });
     }
     if scope.by_labels {

@@ -69,9 +69,16 @@ impl Mailbox {
 
     /// An object is new, or changed; none where it is gone.
     pub(super) fn put(&self, feed: &Feed, identity: Identity, read: Option<Read>) {
+        self.put_since(feed, identity, read, Some(Instant::now()));
+    }
+
+    /// The same for one that was told of at another time; none where its being new to us is no change.
+    pub(super) fn put_since(&self, feed: &Feed, identity: Identity, read: Option<Read>, since: Option<Instant>) {
         self.change(|state| {
             let news = state.news.entry(feed.clone()).or_default();
-            news.since.entry(identity.clone()).or_insert_with(Instant::now);
+            if let Some(since) = since {
+                news.since.entry(identity.clone()).or_insert(since);
+            }
             news.changes.insert(identity, read);
         });
     }
@@ -116,6 +123,13 @@ impl Mailbox {
     /// Waits until there was a list of every feed but the Secrets'; false if it was closed before.
     pub(super) fn wait_for_others_than_secrets(&self) -> bool {
         self.wait_for(|feed| feed.kind != Kind::Secret)
+    }
+
+    /// Whether a feed of another kind is waited for; but Secrets come last.
+    pub(super) fn is_waiting_for_others_than(&self, kinds: &[Kind]) -> bool {
+        let state = self.lock();
+        let is_other = |feed: &&Feed| feed.kind != Kind::Secret && !kinds.contains(&feed.kind);
+        self.feeds.iter().filter(is_other).any(|feed| !state.complete.contains(feed))
     }
 
     /// Whether there was no list of a feed yet.

@@ -52,13 +52,22 @@ struct State {
     there: BTreeMap<ObjectKey, Version>,
     /// What was handed on of those that are named.
     held: BTreeMap<ObjectKey, Version>,
-    /// What is asked for. The number tells a question from an earlier one, whose answer may be too old.
-    fetches: BTreeMap<ObjectKey, u64>,
+    /// What is asked for.
+    fetches: BTreeMap<ObjectKey, Question>,
     last_fetch: u64,
     /// A list that is not complete yet.
     listing: BTreeMap<ObjectKey, Version>,
     /// Whether there was a complete one.
     is_listed: bool,
+}
+
+/// A question that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    /// Tells it from an earlier one, whose answer may be too old.
+    number: u64,
+    /// When the watch told of a change; none where the Secret was there before and is listed or named only now.
+    since: Option<Instant>,
 }
 
 /// `metadata.resourceVersion`, a number that grows with every change; 0 for one that cannot be compared.
@@ -99,7 +108,7 @@ impl Secrets {
             state.fetches.remove(key);
         }
         state.wanted.extend(named.iter().cloned());
-        let missing = named.iter().filter_map(|key| state.ask(key)).collect();
+        let missing = named.iter().filter_map(|key| state.ask(key, None)).collect();
         self.after(state, missing);
     }
 
@@ -133,6 +142,8 @@ impl Secrets {
     pub(super) fn replace(self: &Arc<Self>) {
         let mut state = self.lock();
         state.there = std::mem::take(&mut state.listing);
+        // Answers that are still to come may be older than the list, and the watch tells of nothing that was before it.
+        state.fetches.clear();
         let wanted: Vec<ObjectKey> = state.wanted.iter().cloned().collect();
         let mut missing = Vec::new();
         for key in wanted {
@@ -145,7 +156,7 @@ impl Secrets {
             if listed.is_none() || listed != state.held.get(&key).copied() {
                 state.held.remove(&key);
             }
-            missing.extend(state.ask(&key));
+            missing.extend(state.ask(&key, None));
         }
         if !std::mem::replace(&mut state.is_listed, true) && !missing.is_empty() {
             self.runtime.spawn(self.clone().give_up_in_time());
@@ -161,7 +172,7 @@ impl Secrets {
         if version == 0 {
             state.held.remove(&identity.key);
         }
-        let missing = state.ask(&identity.key).into_iter().collect();
+        let missing = state.ask(&identity.key, Some(Instant::now())).into_iter().collect();
         self.after(state, missing);
     }
 
@@ -246,14 +257,14 @@ impl Secrets {
 
     /// Whether a question still waits for its answer.
     fn is_asked(&self, key: &ObjectKey, number: u64) -> bool {
-        self.lock().fetches.get(key) == Some(&number)
+        self.lock().is_asked(key, number)
     }
 
     /// An answer, with no object where there is no such Secret. False where it is older than what the watch has told of.
     fn take(self: &Arc<Self>, identity: &Identity, number: u64, object: Option<&DynamicObject>) -> bool {
         let mut state = self.lock();
         let key = &identity.key;
-        if state.fetches.get(key) != Some(&number) {
+        if !state.is_asked(key, number) {
             return true;
         }
         let Some(object) = object else {
@@ -265,9 +276,9 @@ impl Secrets {
         if version > 0 && state.there.get(key).is_some_and(|there| *there > version) {
             return false;
         }
-        state.fetches.remove(key);
+        let since = state.fetches.remove(key).and_then(|question| question.since);
         state.held.insert(key.clone(), version);
-        self.mailbox.put(&self.feed, identity.clone(), Some(read(identity, object)));
+        self.mailbox.put_since(&self.feed, identity.clone(), Some(read(identity, object)), since);
         self.after(state, Vec::new());
         true
     }
@@ -291,13 +302,22 @@ impl State {
     }
 
     /// The number of a question for it, where one is necessary and not on its way.
-    fn ask(&mut self, key: &ObjectKey) -> Option<(ObjectKey, u64)> {
-        if !self.is_missing(key) || self.fetches.contains_key(key) {
+    fn ask(&mut self, key: &ObjectKey, since: Option<Instant>) -> Option<(ObjectKey, u64)> {
+        if !self.is_missing(key) {
+            return None;
+        }
+        if let Some(question) = self.fetches.get_mut(key) {
+            question.since = question.since.or(since);
             return None;
         }
         self.last_fetch += 1;
-        self.fetches.insert(key.clone(), self.last_fetch);
+        self.fetches.insert(key.clone(), Question { number: self.last_fetch, since });
         Some((key.clone(), self.last_fetch))
+    }
+
+    /// Whether a question still waits for its answer.
+    fn is_asked(&self, key: &ObjectKey, number: u64) -> bool {
+        self.fetches.get(key).is_some_and(|question| question.number == number)
     }
 }
 

@@ -12,7 +12,7 @@ use portcullis_translate::{Finding, Severity};
 use serde_json::Value;
 
 use super::super::object::{Identity, Kind};
-use super::kinds::{Feed, Need, Watched};
+use super::kinds::{Feed, Need, PARAMETERS, Watched};
 use super::mailbox::Mailbox;
 use super::read::{Read, identity, read};
 use super::references::References;
@@ -248,7 +248,9 @@ impl Watch {
         let failures = self.backoff.failures();
         tracing::debug!(kind = self.kind().name(), reason, failures, ?pause, "watch failed");
         if failures > USUAL_FAILURES {
-            if self.watched.need == Need::IfInstalled {
+            // A server that is away says nothing about this kind: others are waited for then, and it comes with them.
+            let is_alone = !self.shared.mailbox.is_waiting_for_others_than(&PARAMETERS);
+            if self.watched.need == Need::IfInstalled && is_alone {
                 self.shared.mailbox.give_up(self.feed());
             }
             self.tell(Severity::Error, reason);

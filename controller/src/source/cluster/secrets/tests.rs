@@ -272,6 +272,41 @@ async fn of_a_list_is_read_what_is_named_and_not_held() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_from_before_a_list_is_not_taken() {
+    let world = World::new();
+    for name in ["deleted", "made-anew"] {
+        world.put(name, 1);
+    }
+    world.server.set("deleted", 1, "old");
+    world.server.gate.send_replace(false);
+    world.name(&["deleted", "made-anew"]);
+    assert_eq!((world.news().await, world.asked()), (vec![], 2), "the second one is not there at this moment");
+    world.server.set("made-anew", 3, "new");
+    world.list(&[("made-anew", 3)], || {});
+    world.server.gate.send_replace(true);
+    assert_eq!(world.news().await, ["-deleted", "made-anew=new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_as_old_as_the_word_of_the_watch_and_what_is_named_anew_is_none() {
+    let world = World::new();
+    let since = || world.mailbox.take().remove(&feed()).unwrap().since.get(&identity("a")).copied();
+    world.put("a", 1);
+    world.server.set("a", 1, "one");
+    world.name(&["a"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(since(), None);
+    world.server.set("a", 2, "two");
+    world.server.gate.send_replace(false);
+    world.put("a", 2);
+    let told = Instant::now();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.server.gate.send_replace(true);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(since().unwrap() <= told);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_list_counts_when_all_is_read_that_is_named_or_nothing_comes() {
     for opens in [true, false] {
         let world = World::new();

@@ -85,11 +85,16 @@ impl Server {
     }
 
     fn follow_kind(self: &Arc<Self>, kind: Kind, need: Need) -> Arc<Mailbox> {
+        self.follow_beside(&[], kind, need)
+    }
+
+    /// Follows a kind where others are waited for, too.
+    fn follow_beside(self: &Arc<Self>, others: &[Feed], kind: Kind, need: Need) -> Arc<Mailbox> {
         let server = self.clone();
         let client =
             Client::new(service_fn(move |request: Request<Body>| future::ready(server.answer(&request))), "default");
         let watched = Watched { feed: Feed::of(kind, &Scope::default()), need };
-        let mailbox = Arc::new(Mailbox::new([watched.feed.clone()]));
+        let mailbox = Arc::new(Mailbox::new([&[watched.feed.clone()], others].concat()));
         let secrets = Feed::of(Kind::Secret, &Scope::default());
         let secrets = Secrets::new(secrets, mailbox.clone(), client.clone(), Handle::current());
         let (contact, statuses, references) = (Arc::default(), Arc::default(), Arc::default());
@@ -180,4 +185,18 @@ async fn parameters_that_cannot_be_listed_hold_serving_up_for_a_moment_only() {
         wait(seconds).await;
         assert_eq!(holds_nothing_up(&mailbox), want, "{need:?} after {seconds} s");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_are_waited_for_as_long_as_the_server_brings_nothing_at_all() {
+    let server = Server::start(Mood::Away);
+    let kind = Kind::ClusterIngressClassParameters;
+    let parameters = Feed::of(kind, &Scope::default());
+    let secrets = Feed::of(Kind::Secret, &Scope::default());
+    let mailbox = server.follow_beside(&[services(), secrets], kind, Need::IfInstalled);
+    wait(300).await;
+    assert!(mailbox.is_waiting_for(&parameters));
+    mailbox.replace(&services(), BTreeMap::new());
+    wait(31).await;
+    assert!(!mailbox.is_waiting_for(&parameters), "it is the only kind that does not come");
 }
