@@ -203,7 +203,8 @@ impl Reader<'_> {
         if value::same(value, other) || value::list(value).eq(value::list(other)) {
             return;
         }
-        let shown = if matches!(entry.action, Action::Secret(_)) {
+        // In snippets there may be credentials for upstreams.
+        let shown = if matches!(entry.action, Action::Secret(_) | Action::Snippet) {
             "another value".to_owned()
         } else {
             format!("{} instead of {}", quoted(other), quoted(value))

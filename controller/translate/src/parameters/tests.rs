@@ -251,6 +251,13 @@ fn a_secret_is_in_no_conflict() {
         .parameters("", "p", &json!({ "sslSessionTicketKey": key("BBBB").get(..64) }));
     let text = format!("{:?}", world.findings());
     assert!(text.contains("parameters-conflict") && !text.contains("AAAA") && !text.contains("BBBB"), "{text}");
+    let header = |value: &str| format!("proxy_set_header Authorization {value};");
+    let world = World::default()
+        .ours("nginx", &cluster("p"))
+        .config_map(&json!({ "http-snippet": header("AAAA") }))
+        .parameters("", "p", &json!({ "httpSnippet": header("BBBB") }));
+    let text = format!("{:?}", world.findings());
+    assert!(text.contains("parameters-conflict") && !text.contains("AAAA") && !text.contains("BBBB"), "{text}");
 }
 
 #[test]
