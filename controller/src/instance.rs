@@ -1,9 +1,9 @@
 //! One running program: starts the parts in order, waits for the signal to end, and ends them in order.
 //!
 //! The start: answer for health, gather the objects, bind every address, publish the first table, accept, tell where.
-//! The end: not ready, serve on for the grace period and until another replica is ready, clear the status of Ingresses and
-//! give up the Lease (in a cluster), stop accepting, let requests end, cut what is left at the deadline. A second signal is
-//! the deadline.
+//! The end: not ready, serve on for the grace period and until another replica is ready (and be ready again meanwhile, where
+//! there is no other), clear the status of Ingresses and give up the Lease (in a cluster), stop accepting, let requests
+//! end, cut what is left at the deadline. A second signal is the deadline.
 
 use std::io;
 use std::net::SocketAddr;
@@ -216,9 +216,10 @@ async fn serve(
     let (over, grace) = oneshot::channel::<()>();
     let mut duties = duties.map(|duties| tokio::spawn(duties.end(async { drop(grace.await) })));
     tokio::select! {
-        () = grace_period(&config) => {}
+        () = grace_period(&config, &status) => {}
         () = signals.next() => tracing::info!("told again, the grace period is over"),
     }
+    status.stop();
     drop(over);
     if let Some(duties) = &mut duties
         && let Ok(Ok(())) = timeout(AHEAD, duties).await
@@ -238,10 +239,11 @@ async fn serve(
 }
 
 /// Until nothing new is to be expected any more, as far as can be known.
-async fn grace_period(config: &Config) {
+async fn grace_period(config: &Config, status: &Status) {
     let successor = async {
         match &config.successor {
-            Some(successor) if !config.grace.is_zero() => successor.wait().await,
+            // Nodes lead to a Pod that ends only while it is ready and no other one is.
+            Some(successor) if !config.grace.is_zero() => successor.wait(|| status.serve_on()).await,
             _ => {}
         }
     };

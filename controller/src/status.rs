@@ -79,6 +79,13 @@ impl Status {
         self.phase.store(2, Ordering::Release);
     }
 
+    /// It was told to end, and there is nobody else yet: it is as ready as before, until it is told again.
+    pub fn serve_on(&self) {
+        if self.table.get().is_some() {
+            self.phase.store(1, Ordering::Release);
+        }
+    }
+
     /// Grows with every published table or set of endpoints, and when files were read again without change.
     #[must_use]
     pub fn generation(&self) -> u64 {

@@ -1,7 +1,8 @@
 //! The end of a replica waits for the one that takes its place.
 //!
 //! A Deployment may end a Pod before the new one is ready, and with one replica the installation of ingress-nginx does.
-//! Until then the old one is all there is, and nodes lead to it (Kubernetes, "Traffic routing to terminating endpoints").
+//! Until then the old one is all there is, and nodes lead to it as long as it is ready (Kubernetes, "Traffic routing to
+//! terminating endpoints").
 
 use std::fmt;
 use std::time::Duration;
@@ -48,25 +49,26 @@ impl Successor {
     }
 
     /// Waits as long as there is another replica that is about to be ready and none that is. Begun when the Pod is told
-    /// to end. Where that cannot be found out it waits no longer.
-    pub async fn wait(&self) {
+    /// to end. Where that cannot be found out it waits no longer. `serve_on` is told once it is known that there is somebody
+    /// to wait for.
+    pub async fn wait(&self, serve_on: impl FnOnce()) {
         let begin = Instant::now();
         sleep(APPEARS).await;
         let Ok(Ok(Some(replicas))) = timeout(READ, Replicas::find(&self.client, &self.pod)).await else { return };
         let most = MOST.min(replicas.time_to_end / 2);
-        let mut waited = false;
+        let mut serve_on = Some(serve_on);
         while begin.elapsed() < most {
             match timeout(READ, replicas.sight()).await {
                 Ok(Ok(Sight::Coming)) => {}
-                Ok(Ok(Sight::Ready)) if waited => return sleep(SETTLES).await,
+                Ok(Ok(Sight::Ready)) if serve_on.is_none() => return sleep(SETTLES).await,
                 Ok(Ok(Sight::Ready | Sight::Alone)) => return,
                 Ok(Err(error)) => return tracing::debug!(%error, "other replicas cannot be looked for"),
                 Err(_) => return,
             }
-            if !waited {
+            if let Some(serve_on) = serve_on.take() {
                 tracing::info!("the only replica that is ready: serving on until another is");
+                serve_on();
             }
-            waited = true;
             sleep(LOOK).await;
         }
         tracing::warn!(waited = ?most, "no other replica is ready, and it is waited no longer");
@@ -119,11 +121,14 @@ mod tests {
                 change(self);
             };
             let wait = async {
-                self.successor.wait().await;
-                begin.elapsed()
+                let mut serves_on = false;
+                self.successor.wait(|| serves_on = true).await;
+                let waited = begin.elapsed().as_secs();
+                assert_eq!(serves_on, waited > 2, "{waited}");
+                waited
             };
             let (waited, ()) = tokio::join!(wait, changed);
-            waited.as_secs()
+            waited
         }
     }
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use portcullis_tests::manifests::{ingress, joined, service};
-use portcullis_tests::{Client, Origin, Start, get, wait_until};
+use portcullis_tests::{ApiServer, Client, Origin, Start, get, wait_until};
+use serde_json::{Value, json};
 
 fn documents(origin: &Origin) -> String {
     joined(&[service("a", &[origin.address()]), ingress("a", "a.example", "/", "a")])
@@ -45,6 +46,31 @@ fn during_the_grace_period_it_serves_on_and_is_not_ready() {
     assert_eq!(instance.get("a.example", "/").status, 200);
     assert_eq!(instance.wait().code, Some(0));
     assert!(begin.elapsed() >= Duration::from_secs(1));
+}
+
+fn pod(name: &str, ready: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "namespace": "gate", "labels": { "app": "gate" } },
+        "spec": { "nodeName": "n", "terminationGracePeriodSeconds": 300 },
+        "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": ready }] },
+    })
+}
+
+#[test]
+fn where_it_is_the_only_replica_that_is_ready_it_stays_so_until_another_one_is() {
+    let server = ApiServer::start();
+    server.put(pod("old", "True"));
+    server.put(pod("new", "False"));
+    let start = Start::default().variable("POD_NAME", "old").variable("POD_NAMESPACE", "gate");
+    let instance = start.flag("--shutdown-grace-period=1").run(&server).ready();
+    instance.signal("TERM");
+    wait_until("not ready", || instance.ask("/readyz").status == 503);
+    wait_until("ready again", || instance.ask("/readyz").status == 200);
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!((instance.ask("/readyz").status, instance.ask("/healthz").status), (200, 200));
+    server.put(pod("new", "True"));
+    assert_eq!(instance.wait().code, Some(0));
 }
 
 #[test]
