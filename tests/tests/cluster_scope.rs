@@ -1,5 +1,7 @@
 //! `run` beside a double of the API server: what is read of a cluster, and what of it is kept.
 
+use std::time::Duration;
+
 use portcullis_tests::{ApiServer, Client, HostCertificate, Instance, Origin, Start, run, wait_until};
 use serde_json::{Value, json};
 
@@ -163,5 +165,28 @@ fn a_config_map_that_may_not_be_read_is_told_and_holds_nothing_up() {
     assert!(serves(&instance, "a.example"));
     let findings = findings(&instance);
     assert!(findings.contains("not-watched") && findings.contains("edge"), "{findings}");
+    instance.end();
+}
+
+#[test]
+fn a_secret_that_may_not_be_read_is_told_and_does_not_hold_up_the_others() {
+    let (server, start) = site();
+    let (own, other) = (HostCertificate::new("a.example"), HostCertificate::new("b.example"));
+    server.put(secret(&own, "a"));
+    server.put(serde_json::from_str(&other.secret_in("other", "b")).unwrap());
+    server.put(ingress("shop", "a.example", Some("a")));
+    server.put(ingress("other", "b.example", Some("b")));
+    server.forbid("secrets", "shop");
+    let starting = start.run(&server);
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(starting.ask("/readyz").status, 503, "it may be a fault that passes");
+    std::thread::sleep(Duration::from_secs(6));
+    let instance = starting.ready();
+    assert!(serves_tls(&instance, "b.example", &other));
+    assert!(findings(&instance).contains("not-read"), "{}", findings(&instance));
+    let own = Client::new("GET", "a.example", "/").send_tls(instance.https, own.client(&[]));
+    assert!(own.is_err(), "the default certificate");
+    server.put(ingress("shop", "c.example", None));
+    wait_until("a change", || serves(&instance, "c.example"));
     instance.end();
 }

@@ -14,12 +14,16 @@ use kube::api::{DynamicObject, ListParams};
 use portcullis_translate::{Finding, ObjectKey, Severity};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::super::object::{Identity, Kind};
 use super::kinds::{Feed, SECRET_FIELDS};
 use super::mailbox::Mailbox;
 use super::read::read;
 use crate::api_server::Backoff;
+
+/// How long a Secret may take to come.
+const READ: Duration = Duration::from_secs(30);
 
 /// Secrets that are asked for at the same time.
 const AT_ONCE: usize = 16;
@@ -234,19 +238,20 @@ impl Secrets {
         while self.is_asked(&key, number) {
             let answer = {
                 let _permit = self.permits.acquire().await;
-                api.list(&only).await
+                timeout(READ, api.list(&only)).await
             };
-            match answer {
+            let answer = answer.map_err(|_| "its content does not come to an end".to_owned());
+            match answer.and_then(|list| list.map_err(|error| error.to_string())) {
                 Ok(list) => {
                     let is_it = |object: &&DynamicObject| object.metadata.name.as_deref() == Some(&*key.name);
                     if !self.take(&identity, number, list.items.iter().find(is_it)) {
                         tokio::time::sleep(backoff.pause(None)).await;
                     }
                 }
-                Err(error) => {
+                Err(reason) => {
                     let pause = backoff.pause(None);
                     if backoff.failures() > USUAL_FAILURES {
-                        self.mailbox.set_fault(&identity.to_ref(), Some(unread(&identity, &error)));
+                        self.mailbox.set_fault(&identity.to_ref(), Some(unread(&identity, &reason)));
                     }
                     tokio::time::sleep(pause).await;
                 }
@@ -329,13 +334,13 @@ fn version(object: &DynamicObject) -> Version {
     object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
-fn unread(identity: &Identity, error: &kube::Error) -> Finding {
+fn unread(identity: &Identity, reason: &str) -> Finding {
     Finding {
         object: identity.to_ref(),
         field: String::new(),
         severity: Severity::Error,
         code: "not-read",
-        message: format!("the Secret is there and cannot be read: {error}"),
+        message: format!("the Secret is there and cannot be read: {reason}"),
         help: "see whether the API server is there and the role allows to list Secrets of this namespace".to_owned(),
     }
 }

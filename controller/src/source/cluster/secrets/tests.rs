@@ -364,6 +364,21 @@ async fn failures_are_told_and_tried_again_until_it_is_there_or_not_named_any_mo
     assert_eq!(world.mailbox.faults(), []);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_never_comes_is_not_waited_for_for_ever() {
+    let world = World::new();
+    world.put("a", 1);
+    world.server.set("a", 1, "one");
+    world.server.gate.send_replace(false);
+    world.name(&["a"]);
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(world.asked(), 1);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.asked(), 2);
+    world.server.gate.send_replace(true);
+    assert_eq!(world.news().await, ["a=one"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_waits_for_the_secrets_it_names_and_not_for_ever() {
     let world = World::new();
