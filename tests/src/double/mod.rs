@@ -1,5 +1,5 @@
-//! A double of the API server: lists and watches (whole or of metadata alone) of the kinds that the program reads, writes of what it writes, with
-//! faults that a real server cannot be asked for.
+//! A double of the API server: lists and watches (whole or of metadata alone) of the kinds that the program reads, writes
+//! of what it writes, with faults that a real server cannot be asked for.
 
 mod connection;
 mod objects;

@@ -12,6 +12,9 @@ use super::mailbox::News;
 use super::named::{Changes, NamedSecrets};
 use super::read::Read;
 
+/// Changes of which it is kept when they were brought. More come together only where builds fail, one after the other.
+const MOST_CHANGES: usize = 16_384;
+
 /// The objects, and what is wrong with some.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -65,7 +68,8 @@ impl Store {
                 let brought = since.get(&identity).copied();
                 if self.put(identity, read) {
                     step.changed = true;
-                    self.changed.extend(brought.map(|brought| (feed.kind, brought)));
+                    let is_kept = self.changed.len() < MOST_CHANGES;
+                    self.changed.extend(brought.filter(|_| is_kept).map(|brought| (feed.kind, brought)));
                 }
             }
         }
@@ -207,6 +211,17 @@ mod tests {
         let kinds: Vec<Kind> = store.changed().into_iter().map(|(kind, _)| kind).collect();
         assert_eq!(kinds, [Kind::Service], "a alone is another one");
         assert!(store.changed().is_empty());
+    }
+
+    #[test]
+    fn changes_that_are_never_served_are_kept_within_bounds() {
+        let mut store = store();
+        store.take(news(true, [service("a", &json!(80))]));
+        store.changed = vec![(Kind::Ingress, Instant::now()); MOST_CHANGES];
+        store.take(news(false, [service("a", &json!(81))]));
+        assert_eq!(store.changed().len(), MOST_CHANGES);
+        store.take(news(false, [service("a", &json!(82))]));
+        assert_eq!(store.changed().len(), 1);
     }
 
     #[test]

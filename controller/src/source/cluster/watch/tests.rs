@@ -94,7 +94,7 @@ impl Server {
         let client =
             Client::new(service_fn(move |request: Request<Body>| future::ready(server.answer(&request))), "default");
         let watched = Watched { feed: Feed::of(kind, &Scope::default()), need };
-        let mailbox = Arc::new(Mailbox::new([&[watched.feed.clone()], others].concat()));
+        let mailbox = Arc::new(Mailbox::new(others.iter().chain([&watched.feed]).cloned()));
         let secrets = Feed::of(Kind::Secret, &Scope::default());
         let secrets = Secrets::new(secrets, mailbox.clone(), client.clone(), Handle::current());
         let (contact, statuses, references) = (Arc::default(), Arc::default(), Arc::default());
