@@ -61,7 +61,7 @@ const QUEUE: usize = 64;
 /// A worker hands over its lines when it has this many octets of them,
 const BATCH: usize = 64 * 1024;
 /// or this long after the first.
-const DELAY: Duration = Duration::from_millis(10);
+const DELAY: Duration = Duration::from_millis(25);
 
 impl Writer {
     /// Writes to standard output.
