@@ -37,14 +37,23 @@ fn backends_answer_tcp_and_udp() {
     let [pod] = &namespace.pods("app=dns")[..] else { panic!("one Pod") };
     let address = SocketAddr::new(namespace.service_address("dns").ip(), 9000);
 
+    ask_by_tcp(address, pod);
+    ask_by_udp(address, pod);
+}
+
+/// Sends a text by TCP and reads what comes back, which is said to come from this Pod.
+pub(super) fn ask_by_tcp(address: SocketAddr, pod: &str) {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.write_all(b"sent\n").expect("bytes sent");
     stream.shutdown(Shutdown::Write).expect("the end sent");
     let mut back = String::new();
     stream.read_to_string(&mut back).expect("text");
     let (first, rest) = back.split_once('\n').expect("a line");
-    assert_eq!((first.split(' ').next(), rest), (Some(pod.as_str()), "sent\n"));
+    assert_eq!((first.split(' ').next(), rest), (Some(pod), "sent\n"));
+}
 
+/// The same by UDP.
+pub(super) fn ask_by_udp(address: SocketAddr, pod: &str) {
     let socket = UdpSocket::bind((NODE, 0)).expect("a free port");
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a bound for waiting");
     socket.send_to(b"asked", address).expect("a datagram sent");

@@ -5,4 +5,5 @@ mod conformance;
 mod events;
 mod parameters;
 mod shop;
+mod streams;
 mod tutorial;
