@@ -64,8 +64,10 @@ pub(crate) struct UsualEnd<'e> {
 const MOST_OF_END: usize = 1024;
 /// More than it has of the head but for the three values whose lengths are known, unless the method is very long.
 const MOST_OF_HEAD: usize = 192;
-/// Between the client and `$request`: room for the time.
-const BETWEEN: [u8; LOCAL + 3] = *b"                          ] \"";
+/// Between the client and `$request`: what there is after the client, and room for the time.
+const BEFORE_REQUEST: [u8; 6 + BETWEEN] = *b" - - [                          ] \"";
+/// Octets of it from the time on.
+const BETWEEN: usize = LOCAL + 3;
 
 /// Where parts of a line end.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +86,18 @@ impl Captured {
         let mut ends = UsualEnds { client: 0, request: 0 };
         let is_whole = text.add_within(head.most(), |room| {
             let all = room.len();
-            let room = head.put_client(room)?.put_first(b" - - [", 6)?;
-            ends.client = all - room.len();
-            let room = head.put_request(&mut found, room.put_first(&BETWEEN, BETWEEN.len())?)?;
-            ends.request = all - room.len();
-            let room = put_or_dash(head.referer, &mut found, room)?.put_first(b"\" \"", 3)?;
-            put_or_dash(head.user_agent, &mut found, room)?.put_first(b"\" ", 2)
+            let room = head.put_client(room)?.put_first(&BEFORE_REQUEST, BEFORE_REQUEST.len())?;
+            ends.client = all - room.len() - BETWEEN;
+            let room = head.put_request(&mut found, room)?;
+            ends.request = all - room.len() - 1;
+            let room = match head.referer {
+                Some(referer) => found.put_as_is(referer, room)?.put_first(b"\" \"", 3)?,
+                None => room.put_first(b"-\" \"", 4)?,
+            };
+            match head.user_agent {
+                Some(agent) => found.put_as_is(agent, room)?.put_first(b"\" ", 2),
+                None => room.put_first(b"-\" ", 3),
+            }
         });
         let is_usual = is_whole && found.is_plain();
         if is_usual {
@@ -109,9 +117,11 @@ impl Captured {
     pub(crate) fn take_apart(&mut self) {
         let Some(UsualEnds { client, request }) = self.usual.take() else { return };
         let Runs { text, lengths } = &mut self.request;
-        text.remove(client, BETWEEN.len());
+        // What begins the value after the counts is of the format there.
+        text.remove(request, 1);
+        text.remove(client, BETWEEN);
         lengths.clear();
-        let request = request - BETWEEN.len();
+        let request = request - BETWEEN;
         lengths.extend([client, request - client, text.len() - request]);
     }
 }
@@ -138,26 +148,18 @@ impl UsualHead<'_> {
             &Method::GET => room.put_first(b"GET ", 4)?,
             other => room.put(other.as_str().as_bytes())?.put_first(b" ", 1)?,
         };
-        found.put_as_is(self.target.as_bytes(), room)?.put_first(end_of_line(self.version), 11)
+        found.put_as_is(self.target.as_bytes(), room)?.put_first(end_of_line(self.version), 12)
     }
 }
 
-/// The version as it ends `$request`.
-fn end_of_line(version: Version) -> &'static [u8; 11] {
+/// The version as it ends `$request`, and what begins `$http_referer`, between which the counts go.
+fn end_of_line(version: Version) -> &'static [u8; 12] {
     match version {
-        Version::HTTP_09 => b" HTTP/0.9\" ",
-        Version::HTTP_10 => b" HTTP/1.0\" ",
-        Version::HTTP_2 => b" HTTP/2.0\" ",
-        Version::HTTP_3 => b" HTTP/3.0\" ",
-        _ => b" HTTP/1.1\" ",
-    }
-}
-
-#[inline]
-fn put_or_dash<'r>(value: Option<&[u8]>, found: &mut Found, room: &'r mut [u8]) -> Option<&'r mut [u8]> {
-    match value {
-        Some(value) => found.put_as_is(value, room),
-        None => room.put_first(b"-", 1),
+        Version::HTTP_09 => b" HTTP/0.9\" \"",
+        Version::HTTP_10 => b" HTTP/1.0\" \"",
+        Version::HTTP_2 => b" HTTP/2.0\" \"",
+        Version::HTTP_3 => b" HTTP/3.0\" \"",
+        _ => b" HTTP/1.1\" \"",
     }
 }
 
@@ -183,8 +185,7 @@ impl UsualEnd<'_> {
         place.copy_from_slice(before);
         clock.fill_in_at(self.now, place.get_mut(client..)?.first_chunk_mut()?)?;
         let room = put_number_field(self.status.into(), room)?;
-        let room = put_number_field(self.sent, room)?.put_first(b"\"", 1)?;
-        let room = room.put(after)?;
+        let room = put_number_field(self.sent, room)?.put(after)?;
         let room = put_number_field(self.received, room)?;
         let room = put_seconds_field(self.took, room)?;
         let room = self.upstream.0.put(room)?;
