@@ -88,8 +88,8 @@ IN_CLUSTER = tests/cluster/run $(CACHE) $(addprefix --image ,$(CLUSTER_IMAGES))
 cluster-test: kube $(MADE_IMAGE) ## the tests in a real Kubernetes; TEST=PART_OF_NAME
 	$(IN_CLUSTER) suite $(TEST)
 
-cluster: kube $(MADE_IMAGE) ## a shell in a running cluster; CMD="COMMAND" runs that instead
-	$(IN_CLUSTER) $(or $(CMD),bash)
+cluster: kube $(MADE_IMAGE) ## a shell in a cluster with Portcullis and the shop; CMD="COMMAND" runs that instead
+	$(IN_CLUSTER) tests/cluster/shop $(or $(CMD),bash)
 
 kube: toolchain ## what a cluster needs: container programs, and Kubernetes, built once
 	@tests/cluster/tools/prepare $(CACHE)
