@@ -146,7 +146,6 @@ async fn a_body_that_is_too_large_is_read_to_its_end_and_refused() {
     };
     assert_eq!(webhook.post("/", &padded(3 << 20)).await.0, 200);
     assert_eq!(webhook.post("/", &padded((3 << 20) + 1)).await.0, 413);
-    assert_eq!(webhook.post("/", &padded(9 << 20)).await.0, 413);
     let body = padded(4 << 20);
     let chunked = [format!("{:x}\r\n", body.len()).into_bytes(), body, b"\r\n0\r\n\r\n".to_vec()].concat();
     assert_eq!(webhook.ask("POST / HTTP/1.1\r\ntransfer-encoding: chunked", &chunked).await.0, 413);
