@@ -28,10 +28,12 @@ const USUAL: usize = 4096;
 
 impl Captured {
     /// Whether it has room, and not too much.
+    #[inline]
     pub(crate) fn is_worth_keeping(&self) -> bool {
         (1..=USUAL).contains(&(self.request.text.room() + self.response.text.room()))
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.request.clear();
         self.response.clear();
@@ -53,6 +55,7 @@ impl Captured {
 }
 
 impl Runs {
+    #[inline]
     fn clear(&mut self) {
         self.text.clear();
         self.lengths.clear();

@@ -3,7 +3,7 @@
 use super::room::Room;
 
 /// A text, mostly of no more than `N` octets, that is written again and again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Literal<const N: usize> {
     /// The first octets, and zeros where there are no more.
     first: [u8; N],

@@ -33,7 +33,7 @@ pub(crate) use escape::Style;
 pub(crate) use format::LogFormat;
 pub(crate) use room::Room;
 pub(crate) use stage::HeadVariable;
-pub(crate) use usual::{UpstreamNames, UsualEnd, UsualHead};
+pub(crate) use usual::{ClientText, UpstreamNames, UsualEnd, UsualHead};
 
 /// Writes lines to one place from a thread of its own.
 ///

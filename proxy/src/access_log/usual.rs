@@ -21,13 +21,24 @@ pub(super) fn is_usual(settings: &AccessLogSettings) -> bool {
     settings.escape == LogEscape::Default && settings.format == AccessLogSettings::default().format
 }
 
+/// `$remote_addr` as it is written.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientText(Literal<16>);
+
+impl ClientText {
+    /// Of an address.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(Literal::new(text.as_bytes()))
+    }
+}
+
 /// What a line has of a request head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsualHead<'h> {
     /// `$remote_addr`.
     pub(crate) client: &'h IpAddr,
     /// Its text, where it is known.
-    pub(crate) client_text: Option<&'h [u8]>,
+    pub(crate) client_text: Option<&'h ClientText>,
     /// `$request`: method, target and version.
     pub(crate) method: &'h Method,
     pub(crate) target: &'h str,
@@ -136,7 +147,7 @@ impl UsualHead<'_> {
     #[inline]
     fn put_client<'r>(&self, room: &'r mut [u8]) -> Option<&'r mut [u8]> {
         match self.client_text {
-            Some(text) => room.put(text),
+            Some(text) => text.0.put(room),
             None => put_ip(*self.client, room),
         }
     }

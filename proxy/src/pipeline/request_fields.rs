@@ -13,7 +13,7 @@ use super::hop;
 use super::names::{Meaning, Meanings};
 use super::set_headers::Expander;
 use super::variables::Variables;
-use crate::access_log::WallClock;
+use crate::access_log::{ClientText, WallClock};
 use crate::random::Random;
 use crate::table::CompiledRoute;
 use crate::upstream::{OUR_NAMES, Ours, Rules, Shaped, Shapes, forwarded_host};
@@ -58,6 +58,8 @@ struct Further {
 pub(crate) struct ConnectionTexts {
     /// The address of the peer.
     peer: HeaderValue,
+    /// The same as the log has it.
+    peer_in_log: ClientText,
     /// The port that clients know: of a load balancer, where it tells; else of the listener, where that of HTTPS is 443.
     port: HeaderValue,
     /// What was sent on with the last request that went by the connection alone: all but the host is the same for all of them,
@@ -72,12 +74,13 @@ impl ConnectionTexts {
             None if facts.tls => HeaderValue::from_static("443"),
             None => HeaderValue::from(facts.port),
         };
-        Self { peer: value(&facts.peer.ip().to_canonical().to_string()), port, ours: RefCell::default() }
+        let peer = facts.peer.ip().to_canonical().to_string();
+        Self { peer: value(&peer), peer_in_log: ClientText::new(&peer), port, ours: RefCell::default() }
     }
 
     /// The address of the peer, as the log has it.
-    pub(super) fn peer(&self) -> &[u8] {
-        self.peer.as_bytes()
+    pub(super) fn peer(&self) -> &ClientText {
+        &self.peer_in_log
     }
 
     /// Where a request for `host` comes from, if nothing but its connection tells.

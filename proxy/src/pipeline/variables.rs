@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use portcullis_model::{Known, Part, Template, Variable};
 
 use super::head::{FieldLines, Reading, RequestHead, X_FORWARDED_FOR};
-use crate::access_log::{HeadVariable, Room, Style, UsualHead, put_ip, put_number};
+use crate::access_log::{ClientText, HeadVariable, Room, Style, UsualHead, put_ip, put_number};
 use crate::table::CompiledRoute;
 use crate::upstream::Upstream;
 
@@ -86,7 +86,7 @@ impl Variables<'_> {
 
     /// What a line in the default format has of the head, where that is nothing unusual. `peer` is the text of its peer.
     #[inline]
-    pub(super) fn usual<'h>(&'h self, peer: &'h [u8]) -> Option<UsualHead<'h>> {
+    pub(super) fn usual<'h>(&'h self, peer: &'h ClientText) -> Option<UsualHead<'h>> {
         let head = self.head;
         let only = |(first, count): FieldLines<'h>| (count <= 1).then_some(first.map(HeaderValue::as_bytes));
         Some(UsualHead {

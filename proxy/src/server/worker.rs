@@ -225,6 +225,7 @@ impl Captures {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
 
+    #[inline]
     pub(crate) fn give_back(&self, mut captured: Box<Captured>) {
         let mut kept = self.0.borrow_mut();
         if kept.len() < KEPT && captured.is_worth_keeping() {
