@@ -9,11 +9,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use portcullis_model::{L4Protocol, StreamPort};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Type;
 use tokio::sync::{Notify, mpsc};
 
 use super::udp;
-use crate::server::{BindError, Entrance, Gate, Stage, Worker, accept_until, bind_all, fault};
+use crate::server::{BindError, Entrance, Gate, Stage, Worker, accept_until, bind_all, fault, socket};
 use crate::table::TableReader;
 
 /// What a worker is told.
@@ -191,15 +191,7 @@ async fn after(pause: Option<Duration>) {
 /// One socket per worker on the same address.
 fn bind_udp(address: SocketAddr, workers: usize) -> Result<Vec<UdpSocket>, BindError> {
     let bind = |shared: bool| -> io::Result<UdpSocket> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
-        if address.is_ipv6() {
-            // As for TCP: every address is every address of IPv4, too.
-            socket.set_only_v6(!address.ip().is_unspecified())?;
-        }
-        if shared {
-            socket.set_reuse_port(true)?;
-        }
+        let socket = socket(address, Type::DGRAM, shared)?;
         socket.bind(&address.into())?;
         Ok(socket.into())
     };

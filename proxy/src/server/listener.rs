@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::admit::{Gate, Room};
 use super::connection::Entrance;
@@ -69,16 +69,8 @@ pub(crate) fn bind_all(address: SocketAddr, workers: usize) -> Result<Vec<TcpLis
 
 fn bind_one(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError> {
     let bind = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = socket(address, Type::STREAM, shared)?;
         socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        if address.is_ipv6() {
-            // Every address is every address of IPv4, too, whatever the system's default is (RFC 3493 section 5.3).
-            socket.set_only_v6(!address.ip().is_unspecified())?;
-        }
-        if shared {
-            socket.set_reuse_port(true)?;
-        }
         socket.bind(&address.into())?;
         if shared {
             socket.listen(BACKLOG)?;
@@ -86,6 +78,20 @@ fn bind_one(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError>
         Ok(TcpListener::from(socket))
     };
     bind().map_err(|source| fault(address, source))
+}
+
+/// A socket to be bound to `address`, which others may have as well if it is `shared`.
+pub(crate) fn socket(address: SocketAddr, kind: Type, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // Every address is every address of IPv4, too, whatever the system's default is (RFC 3493 section 5.3).
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    Ok(socket)
 }
 
 pub(crate) fn fault(address: SocketAddr, source: io::Error) -> BindError {

@@ -32,7 +32,7 @@ pub(crate) use connection::testing::connection as connection_for_tests;
 pub(crate) use connection::{ClientConnection, Entrance};
 pub(crate) use drain::Stage;
 pub(crate) use http2::OnStream;
-pub(crate) use listener::{accept_until, bind_all, fault};
+pub(crate) use listener::{accept_until, bind_all, fault, socket};
 pub(crate) use proxy_protocol::{Header as ProxyHeader, read as read_proxy_header};
 pub(crate) use tls::{TLS13_SUITES, tls12_suite};
 pub(crate) use worker::Worker;
