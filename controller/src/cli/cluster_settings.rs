@@ -132,17 +132,8 @@ fn source(flags: &FlagSet) -> Result<AddressSource, UsageError> {
 mod tests {
     use portcullis::ingress_status::fixed;
 
-    use super::super::flags::{ClusterFlags, FlagSet};
+    use super::super::flags::testing::flags_of_run as flags;
     use super::*;
-
-    fn flags(arguments: &[&str]) -> FlagSet {
-        #[derive(clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            flags: ClusterFlags,
-        }
-        <Line as clap::Parser>::parse_from(["run"].iter().chain(arguments)).flags.0
-    }
 
     fn settings(arguments: &[&str], environment: &[(&str, &str)]) -> Result<ClusterSettings, UsageError> {
         let variable =

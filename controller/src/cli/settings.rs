@@ -221,17 +221,8 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::super::flags::{ClusterFlags, FlagSet};
+    use super::super::flags::testing::flags_of_run as flags;
     use super::*;
-
-    fn flags(arguments: &[&str]) -> FlagSet {
-        #[derive(clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            flags: ClusterFlags,
-        }
-        <Line as clap::Parser>::parse_from(["run"].iter().chain(arguments)).flags.0
-    }
 
     #[test]
     fn in_a_cluster_every_address_is_listened_on_that_there_is() {

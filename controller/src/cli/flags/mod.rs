@@ -325,4 +325,6 @@ fn default(name: &str, place: Place) -> &'static str {
 }
 
 #[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
 mod tests;
